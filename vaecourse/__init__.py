@@ -1,0 +1,39 @@
+"""One variational autoencoder, five tutorials: the companion module of the course.
+
+Rooms, from the ground floor up; a room imports only from the floors below it.
+
+====== ==================================================================
+floor  rooms
+====== ==================================================================
+4      :mod:`~vaecourse.recipes`, :mod:`~vaecourse.evaluation`
+3      :mod:`~vaecourse.models`, :mod:`~vaecourse.linear_gaussian`
+2      :mod:`~vaecourse.objectives`, :mod:`~vaecourse.training`
+1      :mod:`~vaecourse.data`, :mod:`~vaecourse.networks`,
+       :mod:`~vaecourse.likelihoods`, :mod:`~vaecourse.plotting`
+====== ==================================================================
+
+Everything is in nats per image: sums over pixels and latents, means over the batch.
+"""
+
+from vaecourse._quiet import quiet_native_log
+
+with quiet_native_log():
+    import tensorflow  # noqa: F401
+    import tensorflow_probability  # noqa: F401
+
+from vaecourse import data, evaluation, likelihoods, linear_gaussian, models, networks, objectives, recipes, training
+from vaecourse.models import VAE
+
+__version__ = "0.1.0"
+__all__ = [
+    "VAE",
+    "data",
+    "evaluation",
+    "likelihoods",
+    "linear_gaussian",
+    "models",
+    "networks",
+    "objectives",
+    "recipes",
+    "training",
+]

@@ -1,0 +1,178 @@
+"""Numbers and pictures from a trained model, on images it has not seen."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from vaecourse import data, likelihoods, models, objectives
+
+tfd = tfp.distributions
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over images with its standard error."""
+
+    mean: float
+    standard_error: float
+
+    @classmethod
+    def of(cls, per_image: np.ndarray) -> "Estimate":
+        """Return the mean of values per image, each weighing the same, and the standard error of that mean.
+
+        Raises
+        ------
+        ValueError
+            If there are fewer than two values: one has no standard error.
+        """
+        values = np.asarray(per_image, np.float64).ravel()
+        if values.size < 2:
+            raise ValueError(f"expected at least two values, got {values.size}")
+        return cls(float(values.mean()), float(values.std(ddof=1) / math.sqrt(values.size)))
+
+    def __str__(self) -> str:
+        return f"{self.mean:.2f} ± {self.standard_error:.2f}"
+
+
+def elbo_terms(vae: models.VAE, images: np.ndarray, samples: int = 1, seed: int = 0) -> models.Terms:
+    """Return log-likelihood and KL of every image, as numpy arrays `(n,)` in nats.
+
+    Parameters
+    ----------
+    vae : VAE
+    images : array `(n, height, width, channels)`
+    samples : int
+        Samples of z for each image, over which both terms are averaged.
+    seed : int
+    """
+    terms = _by_batch(vae, images, samples, seed, vae.terms)
+    return models.Terms(*(np.concatenate(part) for part in zip(*terms, strict=True)))
+
+
+def elbo(vae: models.VAE, images: np.ndarray, samples: int = 1, seed: int = 0) -> Estimate:
+    """Return the mean ELBO over images, in nats, with its standard error."""
+    return Estimate.of(objectives.elbo(*elbo_terms(vae, images, samples, seed)))
+
+
+def importance_log_likelihood(vae: models.VAE, images: np.ndarray, samples: int, seed: int = 0) -> np.ndarray:
+    """Estimate log p(x) of every image from below by the importance-weighted bound :cite:p:`burda2016`.
+
+    Parameters
+    ----------
+    vae : VAE
+    images : array `(n, height, width, channels)`
+    samples : int
+        K.  Samples are drawn in portions, so that memory does not grow with K.
+    seed : int
+
+    Returns
+    -------
+    array `(n,)`, nats
+        On average at most log p(x), and closer to it the larger K is.
+    """
+    portion = min(samples, 50)
+    portions = [portion] * (samples // portion) + [samples % portion] * (samples % portion > 0)
+    total = np.full(len(images), -np.inf)
+    for index, size in enumerate(portions):
+        bounds = _by_batch(
+            vae,
+            images,
+            size,
+            seed + index,
+            lambda x, eps: objectives.importance_weighted_bound(vae.log_weights(x, eps)),
+        )
+        total = np.logaddexp(total, np.concatenate(bounds) + math.log(size))
+    return total - math.log(samples)
+
+
+def exact_log_likelihood(vae: models.VAE, images: np.ndarray, points: int = 256, reach: float = 6.0) -> np.ndarray:
+    """Compute log p(x) of every image by quadrature over z, for two latents and binary pixels.
+
+    The integral ∫ p(x|z) p(z) dz is a sum over a grid of `points`² latents in [−reach, reach]².  With Bernoulli
+    pixels log p(x|z) is linear in x, so that one matrix product scores all images against many z.
+
+    Returns
+    -------
+    array `(n,)`, nats
+
+    Raises
+    ------
+    ValueError
+        If the model has other than two latents, or another likelihood.
+    """
+    if vae.latent_dim != 2 or not isinstance(vae.likelihood, likelihoods.Bernoulli):
+        raise ValueError("quadrature needs two latents and a Bernoulli likelihood; see importance_log_likelihood")
+    axis = np.linspace(-reach, reach, points, dtype=np.float32)
+    grid = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
+    pixels = tf.reshape(tf.constant(images, tf.float32), (len(images), -1))
+    cell = 2 * math.log(axis[1] - axis[0])
+    total = np.full(len(images), -np.inf, np.float32)
+    for z in np.array_split(grid, max(1, len(grid) // 2048)):
+        logits = tf.reshape(vae.decode(z).distribution.logits, (len(z), -1))
+        at_zero = -tf.reduce_sum(tf.nn.softplus(logits), axis=-1)
+        log_prior = tf.reduce_sum(tfd.Normal(0.0, 1.0).log_prob(z), axis=-1)
+        joint = tf.matmul(pixels, logits, transpose_b=True) + at_zero + log_prior
+        total = np.logaddexp(total, tf.reduce_logsumexp(joint, axis=-1))
+    return total + cell
+
+
+def active_units(vae: models.VAE, images: np.ndarray, threshold: float = 0.01) -> np.ndarray:
+    """Return which latents carry information: those whose posterior mean varies over the images.
+
+    A latent is active if the variance of its posterior mean exceeds `threshold` :cite:p:`burda2016`.
+
+    Returns
+    -------
+    bool array `(d,)`
+    """
+    means = np.concatenate([vae.posterior_parameters(x)[0] for x in data.batches(images, models.EVALUATION_BATCH)])
+    return means.var(axis=0) > threshold
+
+
+def manifold(vae: models.VAE, n: int = 20, quantiles: tuple[float, float] = (0.05, 0.95)) -> np.ndarray:
+    """Decode an n×n grid of latents that the prior makes equally likely, for two latents.
+
+    The grid stands on quantiles of the standard normal distribution.  The first latent grows to the right, the
+    second upwards, as the axes of a scatter plot do.
+
+    Returns
+    -------
+    array `(n, n, height, width, channels)`
+        Mean images.
+    """
+    if vae.latent_dim != 2:
+        raise ValueError(f"a manifold needs two latents, this model has {vae.latent_dim}")
+    axis = tfd.Normal(0.0, 1.0).quantile(tf.linspace(*quantiles, n))
+    across, up = tf.meshgrid(axis, axis[::-1])
+    return vae.decode(tf.stack([across, up], axis=-1)).mean().numpy()
+
+
+def interpolation(vae: models.VAE, first: np.ndarray, second: np.ndarray, steps: int = 10) -> np.ndarray:
+    """Decode `steps` latents on the line from `first` to `second`, each `(d,)`; mean images `(steps, ...)`."""
+    share = np.linspace(0, 1, steps, dtype=np.float32)[:, np.newaxis]
+    return vae.decode((1 - share) * first + share * second).mean().numpy()
+
+
+def traversal(vae: models.VAE, z: np.ndarray, latent: int, values: np.ndarray) -> np.ndarray:
+    """Decode `z` `(d,)` with one latent set to each of `values`; mean images `(len(values), ...)`."""
+    if not 0 <= latent < vae.latent_dim:
+        raise ValueError(f"expected a latent from 0 to {vae.latent_dim - 1}, got {latent}")
+    z = np.tile(np.asarray(z, np.float32), (len(values), 1))
+    z[:, latent] = values
+    return vae.decode(z).mean().numpy()
+
+
+def _by_batch(vae, images, samples, seed, function) -> list:
+    """Return `function(x, eps)` of every batch; the noise is a function of the seed and the batch."""
+    if samples < 1:
+        raise ValueError(f"expected at least one sample, got {samples}")
+    vae.likelihood.check(images)
+    size = max(1, models.EVALUATION_BATCH // samples)
+    results = []
+    for index, x in enumerate(data.batches(images, size)):
+        eps = tf.random.stateless_normal((samples, len(x), vae.latent_dim), (seed, index), dtype=vae.variable_dtype)
+        results.append(tf.nest.map_structure(lambda tensor: tensor.numpy(), function(x, eps)))
+    return results
