@@ -3,7 +3,6 @@
 import hashlib
 import os
 import uuid
-import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +19,7 @@ _DIGESTS = {
     "fashion_mnist": "61af3f0d17defb9efb5d6392c5e8ad0da3f1b7a6ffcf2710eac3ed89b24d635d",
 }
 DATASETS = (*_DIGESTS, "digits")
+_MNIST = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
 
 
 class Images(NamedTuple):
@@ -67,7 +67,7 @@ def load(name: str) -> Images:
     folder = os.environ.get("VAECOURSE_DATA")
     if folder:
         return _read(Path(folder) / f"{name}.npz", name)
-    cached = Path(keras.config.keras_home()) / "datasets" / f"{name}.npz"
+    cached = _cache() / f"{name}.npz"
     if not cached.exists():
         _download(name, cached)
     return _read(cached, name)
@@ -179,13 +179,20 @@ def _grays(grays: np.ndarray) -> np.ndarray:
     return grays
 
 
+def _cache() -> Path:
+    """Where Keras keeps its data sets."""
+    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "datasets"
+
+
 def _read(path: Path, name: str) -> Images:
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist; VAECOURSE_DATA must name a folder that holds {path.name}")
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = [file[key] for key in _ARRAYS]
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile, AttributeError, TypeError) as error:
+    except PermissionError:
+        raise
+    except Exception as error:  # damaged bytes fail in a dozen ways: BadZipFile, zlib.error, OSError, KeyError, ...
         raise ValueError(
             f"{path} is not a sound npz file with {', '.join(_ARRAYS)} ({error}); move it away and fetch it again"
         ) from error
@@ -221,7 +228,7 @@ def _download(name: str, target: Path) -> None:
 
 
 def _fetch_mnist(path: Path) -> None:
-    keras.datasets.mnist.load_data(path=path.name)
+    keras.utils.get_file(path.name, origin=_MNIST, cache_subdir=str(path.parent))
 
 
 def _fetch_fashion_mnist(path: Path) -> None:

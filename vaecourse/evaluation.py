@@ -73,17 +73,22 @@ def importance_log_likelihood(vae: models.VAE, images: np.ndarray, samples: int,
     array `(n,)`, nats
         On average at most log p(x), and closer to it the larger K is.
     """
+    if samples < 1:
+        raise ValueError(f"expected at least one sample, got {samples}")
     portion = min(samples, 50)
     portions = [portion] * (samples // portion) + [samples % portion] * (samples % portion > 0)
     total = np.full(len(images), -np.inf)
-    for index, size in enumerate(portions):
+    drawn = 0
+    for size in portions:
         bounds = _by_batch(
             vae,
             images,
             size,
-            seed + index,
+            seed,
             lambda x, eps: objectives.importance_weighted_bound(vae.log_weights(x, eps)),
+            first=drawn,
         )
+        drawn += len(bounds)
         total = np.logaddexp(total, np.concatenate(bounds) + math.log(size))
     return total - math.log(samples)
 
@@ -91,7 +96,7 @@ def importance_log_likelihood(vae: models.VAE, images: np.ndarray, samples: int,
 def exact_log_likelihood(vae: models.VAE, images: np.ndarray, points: int = 256, reach: float = 6.0) -> np.ndarray:
     """Compute log p(x) of every image by quadrature over z, for two latents and binary pixels.
 
-    The integral ∫ p(x|z) p(z) dz is a sum over a grid of `points`² latents in [−reach, reach]².  With Bernoulli
+    The integral ∫ p(x|z) p(z) dz is a sum over a grid of points × points latents in [−reach, reach]².  With Bernoulli
     pixels log p(x|z) is linear in x, so that one matrix product scores all images against many z.
 
     Returns
@@ -107,7 +112,7 @@ def exact_log_likelihood(vae: models.VAE, images: np.ndarray, points: int = 256,
         raise ValueError("quadrature needs two latents and a Bernoulli likelihood; see importance_log_likelihood")
     axis = np.linspace(-reach, reach, points, dtype=np.float32)
     grid = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
-    pixels = tf.reshape(tf.constant(images, tf.float32), (len(images), -1))
+    pixels = tf.reshape(tf.cast(vae.checked(images), tf.float32), (len(images), -1))
     cell = 2 * math.log(axis[1] - axis[0])
     total = np.full(len(images), -np.inf, np.float32)
     for z in np.array_split(grid, max(1, len(grid) // 2048)):
@@ -165,14 +170,14 @@ def traversal(vae: models.VAE, z: np.ndarray, latent: int, values: np.ndarray) -
     return vae.decode(z).mean().numpy()
 
 
-def _by_batch(vae, images, samples, seed, function) -> list:
-    """Return `function(x, eps)` of every batch; the noise is a function of the seed and the batch."""
+def _by_batch(vae, images, samples, seed, function, first=0) -> list:
+    """Return `function(x, eps)` of every batch; the noise is a function of the seed and a number, from `first` on."""
     if samples < 1:
         raise ValueError(f"expected at least one sample, got {samples}")
-    vae.likelihood.check(images)
+    images = vae.checked(images)
     size = max(1, models.EVALUATION_BATCH // samples)
     results = []
-    for index, x in enumerate(data.batches(images, size)):
+    for index, x in enumerate(data.batches(images, size), start=first):
         eps = tf.random.stateless_normal((samples, len(x), vae.latent_dim), (seed, index), dtype=vae.variable_dtype)
         results.append(tf.nest.map_structure(lambda tensor: tensor.numpy(), function(x, eps)))
     return results

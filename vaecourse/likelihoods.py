@@ -41,7 +41,10 @@ class Likelihood(keras.layers.Layer):
         return input_shape
 
     def check(self, images: np.ndarray) -> None:
-        """Raise `ValueError` if pixels are not finite or lie outside the support of the likelihood."""
+        """Raise `ValueError` if there is no image, or pixels are not finite or outside the likelihood's support."""
+        images = np.asarray(images)
+        if not images.size:
+            raise ValueError("expected at least one image")
         if not np.isfinite(images).all():
             raise ValueError("the images contain NaN or infinite pixels")
         low, high = images.min(), images.max()
@@ -74,13 +77,14 @@ class Bernoulli(Likelihood):
 
     def log_prob(self, output, images):
         """As the distribution's `log_prob`, by TensorFlow's fused cross-entropy."""
-        images = tf.broadcast_to(images, tf.shape(output))
-        cross_entropy = tf.nn.sigmoid_cross_entropy_with_logits(labels=images, logits=output)
+        shape = tf.broadcast_dynamic_shape(tf.shape(output), tf.shape(images))
+        images, logits = tf.broadcast_to(images, shape), tf.broadcast_to(output, shape)
+        cross_entropy = tf.nn.sigmoid_cross_entropy_with_logits(labels=images, logits=logits)
         return -tf.reduce_sum(cross_entropy, axis=(-3, -2, -1))
 
     def check(self, images):
         super().check(images)
-        if not self.grays and not ((images == 0) | (images == 1)).all():
+        if not self.grays and not np.isin(images, (0, 1)).all():
             raise ValueError(
                 "Bernoulli expects pixels in {0, 1}, got grays; binarize them (vaecourse.data.binarize), "
                 "or pass grays=True to train on the cross-entropy of grays"
@@ -183,6 +187,21 @@ def gray_level_log_mass(pixels: tfd.Distribution, images: np.ndarray) -> tf.Tens
     if np.abs(levels - np.rint(levels)).max() > 1e-3:
         raise ValueError("expected grays that are multiples of 1/255; these images have pixels in between")
     constant = functools.partial(tf.constant, dtype=pixels.dtype)
-    on_levels = tfb.Shift(constant(-0.5))(tfb.Scale(constant(255)))(pixels)
-    mass = tfd.QuantizedDistribution(on_levels, low=constant(0), high=constant(255))
-    return tf.reduce_sum(mass.log_prob(constant(np.rint(levels))), axis=(-3, -2, -1))
+    levels = constant(np.rint(levels))
+    if isinstance(pixels, tfd.ContinuousBernoulli):
+        log_mass = _continuous_bernoulli_log_mass(pixels.logits, levels)
+    else:
+        on_levels = tfb.Shift(constant(-0.5))(tfb.Scale(constant(255)))(pixels)
+        log_mass = tfd.QuantizedDistribution(on_levels, low=constant(0), high=constant(255)).log_prob(levels)
+    return tf.reduce_sum(log_mass, axis=(-3, -2, -1))
+
+
+def _continuous_bernoulli_log_mass(logits: tf.Tensor, levels: tf.Tensor) -> tf.Tensor:
+    """Log of the integral of the density, proportional to exp(logits · x) on [0, 1], over the bin of each level.
+
+    Differences of the cumulative distribution, as TFP would take them, vanish where the logits are large.
+    """
+    low, high = tf.maximum(levels - 0.5, 0) / 255, tf.minimum(levels + 0.5, 255) / 255
+    rate = tf.maximum(tf.abs(logits), 1e-6)  # the density falls at this rate, away from 0 or from 1
+    start = tf.where(logits < 0, low, 1 - high)
+    return -rate * start + tf.math.log(tf.math.expm1(-rate * (high - low)) / tf.math.expm1(-rate))

@@ -1,5 +1,6 @@
 """The variational autoencoder, once: every source is this model with other parts."""
 
+from numbers import Integral
 from typing import NamedTuple
 
 import keras
@@ -7,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from vaecourse import data, likelihoods, objectives
+from vaecourse import data, likelihoods, objectives, training
 
 tfd = tfp.distributions
 
@@ -43,7 +44,7 @@ class VAE(keras.Model):
     samples : int
         Samples of z for each image and step.
     seed : int
-        Not negative.
+        From 0 to 2³¹ − 1.
 
     Notes
     -----
@@ -58,8 +59,8 @@ class VAE(keras.Model):
             raise ValueError(f"expected 'analytic' or 'monte_carlo' for kl, got {kl!r}")
         if not (np.isfinite(beta) and beta >= 0):
             raise ValueError(f"expected a finite beta of at least 0, got {beta!r}")
-        if samples < 1 or seed < 0:
-            raise ValueError(f"expected samples ≥ 1 and seed ≥ 0, got samples={samples}, seed={seed}")
+        if not (isinstance(samples, Integral) and samples >= 1 and isinstance(seed, Integral) and 0 <= seed < 2**31):
+            raise ValueError(f"expected integers samples ≥ 1 and 0 ≤ seed < 2³¹, got samples={samples}, seed={seed}")
         self.latent_dim = decoder.input_shape[-1]
         if encoder.output_shape[-1] != 2 * self.latent_dim:
             raise ValueError(
@@ -85,9 +86,26 @@ class VAE(keras.Model):
 
     # --- the model -------------------------------------------------------------------------------------------------
 
+    def checked(self, x):
+        """Return images after refusing what the model cannot be asked about, as :meth:`encode` says.
+
+        Of a symbolic tensor only shape and dtype are known.
+        """
+        if not hasattr(x, "dtype"):
+            raise TypeError(f"expected an array of images, got {type(x).__name__}")
+        if tuple(x.shape[1:]) != self.image_shape or x.shape[0] == 0:
+            raise ValueError(
+                f"expected images of shape (n, {', '.join(map(str, self.image_shape))}), n ≥ 1; got {tuple(x.shape)}"
+            )
+        if not tf.as_dtype(x.dtype).is_floating:
+            raise TypeError(f"expected float images, got {x.dtype}; vaecourse.data.scale turns uint8 to grays")
+        if isinstance(x, np.ndarray) or hasattr(x, "numpy"):
+            self.likelihood.check(np.asarray(x))
+        return x
+
     def posterior_parameters(self, x) -> tuple[tf.Tensor, tf.Tensor]:
         """Return mean and log-variance of q(z|x), each `(batch, d)`."""
-        output = tf.cast(self.encoder(self._checked(x)), self.variable_dtype)
+        output = tf.cast(self.encoder(self.checked(x)), self.variable_dtype)
         mean, logvar = tf.split(output, 2, axis=-1)
         return mean, logvar
 
@@ -108,9 +126,8 @@ class VAE(keras.Model):
 
     def sample(self, n: int, seed: int = 0) -> tf.Tensor:
         """Decode `n` draws from the prior; the mean images `(n, height, width, channels)`."""
-        return self.decode(
-            tf.random.stateless_normal((n, self.latent_dim), (seed, n), dtype=self.variable_dtype)
-        ).mean()
+        z = tf.random.stateless_normal((n, self.latent_dim), (seed, n), dtype=self.variable_dtype)
+        return self.decode(z).mean()
 
     def reconstruct(self, x, eps=None) -> tf.Tensor:
         """Encode and decode; the mean images.
@@ -163,11 +180,11 @@ class VAE(keras.Model):
         if loss is not None:
             raise ValueError("a VAE has its objective built in; choose a likelihood, kl and beta instead of a loss")
         super().compile(optimizer=optimizer, **kwargs)
+        self.optimizer.build(self.trainable_variables)  # or a first `fit` that fails would leave it unbuildable
 
     def compile_from_config(self, config):
         """Compile as the saved model was; Keras asks for this wherever `compile` is overridden."""
         self.compile(**keras.saving.deserialize_keras_object(config))
-        self.optimizer.build(self.trainable_variables)
 
     def fit(
         self,
@@ -175,6 +192,8 @@ class VAE(keras.Model):
         y=None,
         batch_size=None,
         epochs=1,
+        *,
+        callbacks=None,
         validation_split=0.0,
         validation_data=None,
         shuffle=True,
@@ -192,8 +211,8 @@ class VAE(keras.Model):
         batch_size : int
             32 by default.
         validation_data : array of images, (images, None), or a `tf.data.Dataset`
-        epochs, validation_split, shuffle, validation_batch_size, **kwargs
-            As Keras' own.
+        epochs, callbacks, validation_split, shuffle, validation_batch_size, **kwargs
+            As Keras' own; `callbacks` is a list.
 
         Raises
         ------
@@ -204,24 +223,28 @@ class VAE(keras.Model):
         """
         if y is not None or kwargs.get("sample_weight") is not None or kwargs.get("class_weight") is not None:
             raise ValueError("a VAE learns from images alone: y, sample_weight and class_weight must be None")
-        self._assert_compiled()
+        if not self.compiled:
+            raise ValueError("compile the model before fitting it: vae.compile(keras.optimizers.Adam(1e-3))")
         if isinstance(validation_data, tuple | list):
             validation_data = _images_only(validation_data)
         if validation_split and validation_data is None:
+            if not (_is_array(x) and 0 < validation_split < 1):
+                raise ValueError("validation_split sets aside a share between 0 and 1 of an array of images")
             kept = int(len(x) * (1 - validation_split))
             x, validation_data = x[:kept], x[kept:]
         if _is_array(validation_data):
-            validation_data = data.batches(self._checked(validation_data), validation_batch_size or EVALUATION_BATCH)
+            validation_data = data.batches(self.checked(validation_data), validation_batch_size or EVALUATION_BATCH)
         if _is_array(x):
+            epoch_start = training.EpochStart()
             seed = self.seed if shuffle else None
-            x = data.batches(self._checked(x), 32 if batch_size is None else batch_size, seed, self._steps())
-            if kwargs.get("steps_per_epoch"):
-                x = x.repeat()
-            batch_size, shuffle = None, False
+            x = data.batches(self.checked(x), 32 if batch_size is None else batch_size, seed, epoch_start.step)
+            x = x.take(kwargs.pop("steps_per_epoch", None) or -1)
+            callbacks = [epoch_start, *(callbacks or ())]
+            batch_size = None
         try:
-            return super().fit(
-                x, batch_size=batch_size, epochs=epochs, validation_data=validation_data, shuffle=shuffle, **kwargs
-            )
+            kwargs |= {"epochs": epochs, "callbacks": callbacks, "validation_data": validation_data}
+            shuffle = shuffle and not isinstance(x, tf.data.Dataset)  # which Keras would only warn about
+            return super().fit(x, batch_size=batch_size, shuffle=shuffle, **kwargs)
         except tf.errors.InvalidArgumentError as error:
             if _NOT_FINITE not in str(error):
                 raise
@@ -238,8 +261,12 @@ class VAE(keras.Model):
         if y is not None:
             raise ValueError("a VAE is evaluated on images alone: y must be None")
         if _is_array(x):
-            x, batch_size = data.batches(self._checked(x), batch_size or EVALUATION_BATCH), None
+            x, batch_size = data.batches(self.checked(x), batch_size or EVALUATION_BATCH), None
         return super().evaluate(x, batch_size=batch_size, **kwargs)
+
+    def predict(self, x, *args, **kwargs):
+        """Return :meth:`reconstruct` of images as an array, as Keras' `predict` does."""
+        return super().predict(self.checked(x) if _is_array(x) else x, *args, **kwargs)
 
     def train_step(self, batch):
         x = _images_only(batch)
@@ -249,7 +276,7 @@ class VAE(keras.Model):
             scaled_loss = self.optimizer.scale_loss(loss)
         with tf.control_dependencies([tf.debugging.Assert(tf.math.is_finite(loss), [_NOT_FINITE])]):
             gradients = tape.gradient(scaled_loss, self.trainable_variables)
-        self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
+            self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
         return self._update_metrics(terms)
 
     def test_step(self, batch):
@@ -297,27 +324,6 @@ class VAE(keras.Model):
         for name, per_image in values.items():
             self._means[name].update_state(per_image)
         return {name: mean.result() for name, mean in self._means.items()}
-
-    def _steps(self):
-        """The optimizer's step counter, as a variable that a data set can read."""
-        return self.optimizer.iterations.value
-
-    def _assert_compiled(self):
-        if not self.compiled:
-            raise ValueError("compile the model before fitting it: vae.compile(keras.optimizers.Adam(1e-3))")
-
-    def _checked(self, x):
-        """Return images after refusing what cannot be trained on; symbolic tensors are checked for shape alone."""
-        if tuple(x.shape[1:]) != self.image_shape or x.shape[0] == 0:
-            raise ValueError(
-                f"expected images of shape (n, {', '.join(map(str, self.image_shape))}), n ≥ 1; got {tuple(x.shape)}"
-            )
-        if isinstance(x, np.ndarray) or hasattr(x, "numpy"):
-            pixels = np.asarray(x)
-            if pixels.dtype.kind != "f":
-                raise TypeError(f"expected float images, got {pixels.dtype}; vaecourse.data.scale turns uint8 to grays")
-            self.likelihood.check(pixels)
-        return x
 
 
 _NOT_FINITE = "the loss is not finite"

@@ -138,7 +138,7 @@ def animate(frames: Sequence[np.ndarray], path: str | Path, columns: int = 4, se
     if path.suffix != ".gif" or not len(frames):
         raise ValueError(f"expected at least one frame and a path ending in .gif, got {len(frames)} and {path}")
     pictures = [tile(np.reshape(frame, (-1, columns, *np.shape(frame)[1:]))) for frame in frames]
-    inked = [np.rint(255 * (1 - picture)).astype(np.uint8) for picture in pictures]
+    inked = [np.rint(255 * (1 - picture.clip(0, 1))).astype(np.uint8) for picture in pictures]
     enlarged = [picture.repeat(3, axis=0).repeat(3, axis=1) for picture in inked]
     milliseconds = [1000 * seconds] * (len(enlarged) - 1) + [4000 * seconds]
     iio.imwrite(path, enlarged, duration=milliseconds, loop=0)

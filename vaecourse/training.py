@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import keras
+import tensorflow as tf
 
 from vaecourse import data
 
@@ -67,14 +68,49 @@ def chapter_budget() -> Budget:
         return Budget(data.load("digits"), "quick")
 
 
-def resume_from(folder: str | os.PathLike) -> keras.callbacks.BackupAndRestore:
+def resume_from(folder: str | os.PathLike) -> keras.callbacks.Callback:
     """Return the callback that resumes a killed training from its last finished epoch.
 
     Pass it to `fit` with the same model, data and number of epochs as before.  Weights and optimizer are restored
     from `folder`, and since the noise and the order of the images depend on the seed and the optimizer step alone,
-    the resumed training ends with the weights of an uninterrupted one.  When training ends, the folder is removed.
+    the resumed training ends with the weights of an uninterrupted one.  When training ends, the folder is removed: it
+    must be used for nothing else.
     """
-    return keras.callbacks.BackupAndRestore(os.fspath(folder), double_checkpoint=True)
+    return _Resume(os.fspath(folder), double_checkpoint=True)
+
+
+class EpochStart(keras.callbacks.Callback):
+    """Tells a data set at which optimizer step its epoch begins: `step`, a `tf.Variable`.
+
+    The data set cannot read the optimizer's own counter: inside a compiled step, which fetches its batch and counts
+    itself in no fixed order, the two would race.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.step = tf.Variable(0)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.step.assign(int(self.model.optimizer.iterations))
+
+
+class _Resume(keras.callbacks.BackupAndRestore):
+    """Keras' backup, made proof against a kill between its two files, and against a later `fit`.
+
+    Keras writes the weights and then the number of the epoch.  Killed in between, it would resume the weights of one
+    epoch with the number of another; the optimizer's counter, which is saved with the weights, knows better.  And it
+    would begin every later `fit` of the same model at the epoch from which this one was resumed.
+    """
+
+    def on_train_begin(self, logs=None):
+        start = int(self.model.optimizer.iterations)
+        super().on_train_begin(logs)
+        if self.params["steps"]:
+            done = int(self.model.optimizer.iterations) - start
+            self.model._initial_epoch = done // self.params["steps"]
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.model._initial_epoch = None
 
 
 def cosine_decay(peak: float, steps: int, warmup: float = 0.0) -> keras.optimizers.schedules.CosineDecay:

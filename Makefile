@@ -1,0 +1,45 @@
+# Two commands do everything on a machine with Python 3.11 to 3.13, git and make: `make book` and `make test`.
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+READY := .venv/.ready
+CHAPTER ?=
+
+# Real MNIST where the project's own machines keep it; everywhere else Keras' cache, or its download.
+ifneq ($(wildcard ../shared/data/mnist.npz),)
+export VAECOURSE_DATA ?= $(abspath ../shared/data)
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help book test execute lint clean address
+
+help:  ## Say what there is to make
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## (.*)/make \1|\2/' | column -t -s '|'
+
+$(READY): requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "no Python 3.11, 3.12 or 3.13 found; install one, or name it: make PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+book: $(READY)  ## Build _build/html/index.html from the committed outputs; warnings are errors
+	$(BIN)/jupyter-book build . --all -W --keep-going
+
+test: $(READY)  ## Run the unit tests, and every chapter in the quick budget
+	$(BIN)/python -m pytest --nbval tests book
+
+execute: $(READY)  ## Re-execute all chapters in full, in place; or one: CHAPTER=elbo
+	$(BIN)/python -m tools.execute $(CHAPTER)
+
+lint: $(READY)  ## Check code, chapters and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+address: $(READY)  ## Set the address of the repository: URL=https://github.com/you/vaecourse
+	$(BIN)/python -m tools.address $(URL)
+
+clean:  ## Remove what was built; .venv stays
+	rm -rf _build .pytest_cache .ruff_cache .hypothesis book/chapters/output
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -1,0 +1,81 @@
+"""Sphinx extension of this book: the run table, and no buttons that lead nowhere."""
+
+import sys
+from pathlib import Path
+
+from docutils import nodes
+from docutils.parsers.rst import Directive
+
+sys.path.insert(0, str(Path(__file__).parents[2]))  # Sphinx runs from anywhere
+
+from tools import address, chapters
+
+
+class RunTable(Directive):
+    """A table of when, on what and for how long every chapter last ran in full."""
+
+    head = ("Chapter", "Last full run", "On", "Minutes", "Module since")
+
+    def run(self):
+        """Build the table from the records in the chapters."""
+        rows = [self._row(path) for path in chapters.paths()]
+        total = (
+            sum(
+                chapters.record(chapters.read(path)).get("seconds", 0)
+                for path in chapters.paths()
+            )
+            / 60
+        )
+        rows.append(["All", "", "", f"{total:.1f}", ""])
+        table = nodes.table(classes=["table"])
+        group = nodes.tgroup(cols=len(self.head))
+        group += [nodes.colspec(colwidth=1) for _ in self.head]
+        group += nodes.thead("", self._cells(self.head))
+        group += nodes.tbody("", *map(self._cells, rows))
+        table += group
+        return [table, nodes.paragraph(text=self._versions())]
+
+    def _row(self, path):
+        chapter = chapters.read(path)
+        record = chapters.record(chapter)
+        if not record:
+            return [chapters.title(chapter), "never", "", "", ""]
+        changed = "changed" if record["module"] != chapters.module_digest() else "the same"
+        minutes = f"{record['seconds'] / 60:.1f}"
+        return [
+            chapters.title(chapter),
+            record["date"],
+            f"{record['data']}, {record['device']}",
+            minutes,
+            changed,
+        ]
+
+    def _cells(self, texts):
+        return nodes.row("", *(nodes.entry("", nodes.paragraph(text=text)) for text in texts))
+
+    def _versions(self):
+        records = [chapters.record(chapters.read(path)) for path in chapters.paths()]
+        used = sorted(
+            {", ".join(f"{k} {v}" for k, v in r["versions"].items()) for r in records if r}
+        )
+        return "Versions: " + "; ".join(used) + "."
+
+
+def hide_buttons_without_address(app, config):
+    """Drop launch and repository buttons while the repository's address has not been set."""
+    if address.PLACEHOLDER in config.html_theme_options.get("repository_url", ""):
+        for button in (
+            "use_repository_button",
+            "use_edit_page_button",
+            "use_issues_button",
+            "use_source_button",
+        ):
+            config.html_theme_options[button] = False
+        config.html_theme_options["launch_buttons"] = {}
+
+
+def setup(app):
+    """Register with Sphinx."""
+    app.add_directive("run-table", RunTable)
+    app.connect("config-inited", hide_buttons_without_address)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

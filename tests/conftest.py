@@ -1,0 +1,69 @@
+"""What the tests share: a few real digits, and models that train in a second."""
+
+import keras
+import matplotlib
+import numpy as np
+import pytest
+from hypothesis import settings
+
+from vaecourse import data, models, networks
+
+matplotlib.use("Agg")
+settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=40)
+settings.load_profile("repeatable")
+
+
+@pytest.fixture(scope="session")
+def digits() -> data.Images:
+    return data.load("digits")
+
+
+@pytest.fixture(scope="session")
+def grays(digits) -> np.ndarray:
+    return data.scale(digits.train_images[:600])
+
+
+@pytest.fixture(scope="session")
+def binary(grays) -> np.ndarray:
+    return data.binarize(grays)
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """Build a small compiled VAE; equal arguments give equal weights."""
+
+    def build(steps_per_execution: int = 1, **options) -> models.VAE:
+        vae = models.VAE(*networks.mlp(latent_dim=2, hidden=(16,), seed=0), **options)
+        vae.compile(keras.optimizers.Adam(1e-2), steps_per_execution=steps_per_execution)
+        return vae
+
+    return build
+
+
+@pytest.fixture
+def without_data(monkeypatch, tmp_path):
+    """No data folder, an empty cache, and no network: any download fails."""
+
+    def offline(path):
+        raise Exception("URL fetch failure: no network")
+
+    monkeypatch.delenv("VAECOURSE_DATA", raising=False)
+    monkeypatch.delenv("VAECOURSE_BUDGET", raising=False)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    for name in data._FETCH:
+        monkeypatch.setitem(data._FETCH, name, offline)
+    return tmp_path / "keras" / "datasets"
+
+
+@pytest.fixture
+def small_mnist(monkeypatch) -> dict[str, np.ndarray]:
+    """Arrays that stand in for MNIST, so that its files can be written, damaged and verified in no time."""
+    rng = np.random.default_rng(0)
+    arrays = {
+        "x_train": rng.integers(0, 256, (40, 28, 28), dtype=np.uint8),
+        "y_train": rng.integers(0, 10, 40, dtype=np.uint8),
+        "x_test": rng.integers(0, 256, (10, 28, 28), dtype=np.uint8),
+        "y_test": rng.integers(0, 10, 10, dtype=np.uint8),
+    }
+    monkeypatch.setitem(data._DIGESTS, "mnist", data.array_digest(list(arrays.values())))
+    return arrays

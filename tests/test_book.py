@@ -1,0 +1,112 @@
+"""The built book: no warnings, no network, no page or picture missing."""
+
+import importlib
+import shutil
+import subprocess
+import sys
+import types
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from bs4 import BeautifulSoup
+
+from tools import address, chapters
+
+ADDRESS = "https://github.com/reader/course"
+
+
+@pytest.fixture(scope="module")
+def html(tmp_path_factory):
+    """Build the book as `make book` does, from a copy whose address has been set."""
+    copied = tmp_path_factory.mktemp("book") / "course"
+    ignored = shutil.ignore_patterns(".venv", "_build", ".git", ".*cache", "output", "__pycache__")
+    shutil.copytree(chapters.ROOT, copied, ignore=ignored)
+    address.change(ADDRESS, copied)
+    command = [str(Path(sys.executable).parent / "jupyter-book"), "build", ".", "--all", "-W", "--keep-going"]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=copied)
+    assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-2000:]
+    return copied / "_build" / "html"
+
+
+@pytest.fixture(scope="module")
+def pages(html):
+    found = {path: BeautifulSoup(path.read_text(), "html.parser") for path in sorted((html / "book").rglob("*.html"))}
+    assert len(found) >= len(chapters.paths()) + 4
+    return found
+
+
+def test_no_page_needs_a_network(pages):
+    for path, page in pages.items():
+        loaded = [tag.get("src") or "" for tag in page.find_all(["script", "img", "iframe", "source"])]
+        loaded += [tag["href"] for tag in page.find_all("link", href=True) if "stylesheet" in (tag.get("rel") or [])]
+        assert not [address for address in loaded if urlsplit(address).netloc], path.name
+
+
+def test_formulas_are_drawn_by_a_bundled_mathjax(html, pages):
+    page = pages[html / "book" / "chapters" / "elbo.html"]
+    (script,) = [tag["src"] for tag in page.find_all("script", src=True) if "mathjax" in tag["src"]]
+    assert (html / "book" / "chapters" / script.split("?")[0]).resolve().exists()
+    assert page.select(".math")
+
+
+def test_every_internal_link_and_picture_leads_somewhere(pages):
+    for path, page in pages.items():
+        for tag, attribute in [("a", "href"), ("img", "src")]:
+            for link in page.find_all(tag, **{attribute: True}):
+                parts = urlsplit(link[attribute])
+                if parts.scheme or parts.netloc or not parts.path:
+                    continue
+                assert (path.parent / unquote(parts.path)).resolve().exists(), f"{path.name}: {link[attribute]}"
+
+
+def test_every_picture_has_alternative_text(pages):
+    for path, page in pages.items():
+        for picture in page.select("article img"):
+            alternative = picture.get("alt", "")
+            assert alternative, f"{path.name}: {picture['src']}"
+            assert not alternative.endswith((".png", ".gif")), f"{path.name}: {picture['src']}"
+
+
+def test_the_animation_is_in_the_page(html, pages):
+    page = pages[html / "book" / "chapters" / "conv-cvae.html"]
+    (gif,) = [image["src"] for image in page.select("article img") if image["src"].endswith(".gif")]
+    assert (html / "book" / "chapters" / gif).resolve().read_bytes()[:6] == b"GIF89a"
+
+
+def test_the_run_page_lists_every_chapter(html, pages):
+    table = pages[html / "book" / "reference" / "run.html"].select_one("article table").get_text()
+    for path in chapters.paths():
+        assert chapters.title(chapters.read(path)) in table
+    assert "never" not in table
+
+
+def test_every_public_name_has_its_place_in_the_reference(pages):
+    import vaecourse
+
+    identifiers = {tag["id"] for page in pages.values() for tag in page.select("[id]")}
+    for module in [name for name in vaecourse.__all__ if name != "VAE"]:
+        public = getattr(vaecourse, module)
+        for name, value in vars(public).items():
+            if not name.startswith("_") and getattr(value, "__module__", "") == public.__name__ and callable(value):
+                assert f"vaecourse.{module}.{name}" in identifiers
+
+
+@pytest.mark.parametrize("path", chapters.paths(), ids=lambda path: path.stem)
+def test_launch_and_edit_buttons_lead_to_the_address(html, pages, path):
+    page = pages[html / path.relative_to(chapters.ROOT).with_suffix(".html")]
+    links = [tag["href"] for tag in page.find_all("a", href=True)]
+    notebook = path.relative_to(chapters.ROOT)
+    assert f"https://colab.research.google.com/github/reader/course/blob/main/{notebook}" in links
+    assert f"{ADDRESS}/edit/main/{notebook}" in links
+
+
+def test_buttons_are_hidden_while_no_address_is_set(monkeypatch):
+    monkeypatch.syspath_prepend(chapters.ROOT / "book" / "_ext")
+    course = importlib.import_module("course")
+    options = {"use_repository_button": True, "launch_buttons": {"colab_url": "https://example.org"}}
+    for url, shown in ((ADDRESS, True), (f"https://github.com/{address.PLACEHOLDER}/vaecourse", False)):
+        config = types.SimpleNamespace(html_theme_options={**options, "repository_url": url})
+        course.hide_buttons_without_address(None, config)
+        assert config.html_theme_options["use_repository_button"] is shown
+        assert bool(config.html_theme_options["launch_buttons"]) is shown

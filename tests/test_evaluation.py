@@ -1,0 +1,262 @@
+"""Held-out numbers against brute force and closed forms, and pictures of which every pixel is known."""
+
+import itertools
+
+import numpy as np
+import pytest
+import scipy
+import tensorflow as tf
+from scipy import stats
+from scipy.special import expit
+
+from vaecourse import VAE, data, evaluation, likelihoods, models, networks, objectives
+
+PIXELS = (2, 2, 1)
+QUADRATURE = {"points": 128, "reach": 6.0}
+
+
+@pytest.fixture(scope="module")
+def small():
+    """A VAE of images of four pixels: all 16 of them can be listed, and its integrals done by force.
+
+    Its posterior is wider than the prior, so that importance weights have all their moments.
+    """
+    vae = VAE(*networks.mlp(latent_dim=2, hidden=(8,), activation="tanh", image_shape=PIXELS, seed=0))
+    rng = np.random.default_rng(0)
+    vae.decoder.set_weights([1.5 * rng.normal(size=weight.shape) for weight in vae.decoder.get_weights()])
+    means, widths = 0.3 * rng.normal(size=(8, 2)), np.zeros((8, 2))
+    vae.encoder.layers[-1].set_weights([np.hstack([means, widths]), np.array([0, 0, 0.3, 0.5])])
+    return vae
+
+
+@pytest.fixture(scope="module")
+def all_images():
+    return np.array(list(itertools.product([0, 1], repeat=4)), np.float32).reshape(-1, *PIXELS)
+
+
+@pytest.fixture(scope="module")
+def window():
+    """A VAE that shows its two latents: the logits of its two pixels."""
+    encoder, decoder = networks.mlp(latent_dim=2, hidden=(), image_shape=(1, 2, 1), seed=0)
+    decoder.set_weights([np.eye(2), np.zeros(2)])
+    return VAE(encoder, decoder)
+
+
+# --- estimates ----------------------------------------------------------------------------------------------------
+
+
+def test_an_estimate_is_a_mean_with_its_standard_error():
+    values = np.random.default_rng(0).normal(size=(50, 2))
+    estimate = evaluation.Estimate.of(values)
+    assert estimate.mean == pytest.approx(values.mean(), rel=1e-13)
+    assert estimate.standard_error == pytest.approx(stats.sem(values.ravel()), rel=1e-13)
+    assert str(evaluation.Estimate(-157.024, 0.436)) == "-157.02 ± 0.44"
+
+
+@pytest.mark.parametrize("values", [[], [1.0]])
+def test_fewer_than_two_values_have_no_standard_error(values):
+    with pytest.raises(ValueError, match=f"at least two values, got {len(values)}"):
+        evaluation.Estimate.of(np.array(values))
+
+
+@pytest.mark.parametrize(("n", "samples"), [(models.EVALUATION_BATCH + 16, 1), (30, 40), (2, 501)])
+def test_every_image_has_its_terms_and_weighs_the_same_however_the_batches_fall(tiny, binary, n, samples):
+    vae, x = tiny(), binary[:n]
+    terms = evaluation.elbo_terms(vae, x, samples)
+    assert terms.log_likelihood.shape == terms.kl.shape == (n,)
+    np.testing.assert_allclose(terms.kl, objectives.analytic_kl(*vae.posterior_parameters(x)), rtol=1e-5)
+    estimate = evaluation.elbo(vae, x, samples)
+    assert estimate.mean == pytest.approx((terms.log_likelihood - terms.kl).mean(dtype=np.float64), rel=1e-6)
+
+
+def test_the_elbo_does_not_depend_on_beta(tiny, binary):
+    plain, weighted = (evaluation.elbo(tiny(beta=beta), binary[:20]) for beta in (1.0, 4.0))
+    assert plain == weighted
+
+
+def test_estimates_are_functions_of_the_seed(small, all_images):
+    for estimate in (evaluation.elbo, evaluation.importance_log_likelihood):
+        first, again, other = (np.array(vars_of(estimate(small, all_images, 5, seed))) for seed in (0, 0, 1))
+        np.testing.assert_array_equal(first, again)
+        assert (first != other).all()
+
+
+def vars_of(result):
+    return list(vars(result).values()) if isinstance(result, evaluation.Estimate) else result
+
+
+def test_more_samples_leave_less_noise(small, all_images):
+    many = np.repeat(all_images, 50, axis=0)
+
+    def spread(samples):
+        log_likelihood = evaluation.elbo_terms(small, many, samples).log_likelihood
+        return log_likelihood.reshape(16, 50).var(axis=1).mean()
+
+    # A hundredth, within the factor by which a mean of 16 variances of 50 draws may be off.
+    assert 1 / 200 < spread(100) / spread(1) < 1 / 50
+
+
+# --- log p(x), three ways -----------------------------------------------------------------------------------------
+
+
+def brute_force(vae: VAE, images: np.ndarray) -> np.ndarray:
+    """∫ p(x|z) p(z) dz by the adaptive rule of scipy, in double precision, from the weights of the decoder."""
+    first, first_bias, second, second_bias = (weight.astype(np.float64) for weight in vae.decoder.get_weights())
+
+    def joint(z2, z1, x):
+        logits = np.tanh(np.array([z1, z2]) @ first + first_bias) @ second + second_bias
+        likelihood = np.prod(np.where(x == 1, expit(logits), expit(-logits)))
+        return likelihood * np.exp(-(z1**2 + z2**2) / 2) / (2 * np.pi)
+
+    integrals = [
+        scipy.integrate.dblquad(joint, -7, 7, -7, 7, args=(x.ravel(),), epsabs=1e-7, epsrel=1e-5)[0] for x in images
+    ]
+    return np.log(integrals)
+
+
+def test_quadrature_is_the_integral(small, all_images):
+    some = all_images[[0, 5, 15]]
+    np.testing.assert_allclose(
+        evaluation.exact_log_likelihood(small, some, **QUADRATURE), brute_force(small, some), atol=1e-4
+    )
+
+
+def test_quadrature_gives_all_images_together_the_probability_one(small, all_images):
+    log_probabilities = evaluation.exact_log_likelihood(small, all_images, **QUADRATURE)
+    assert np.exp(log_probabilities).sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_quadrature_is_exact_where_the_pixels_are_coins(window):
+    images = np.array(list(itertools.product([0, 1], repeat=2)), np.float32).reshape(-1, 1, 2, 1)
+    # By symmetry: pixels are independent and each is 1 with probability E sigmoid(z) = ½.
+    np.testing.assert_allclose(evaluation.exact_log_likelihood(window, images, **QUADRATURE), np.log(1 / 4), atol=1e-5)
+
+
+def test_importance_sampling_finds_what_quadrature_finds(small, all_images):
+    runs = 16
+    exact = evaluation.exact_log_likelihood(small, all_images, **QUADRATURE)
+    many = np.tile(all_images, (runs, 1, 1, 1))
+    bounds = evaluation.importance_log_likelihood(small, many, samples=250).reshape(runs, -1)
+    ratios = np.exp(bounds - exact)  # unbiased for 1
+    # Of 16 runs the standard error is itself uncertain: a t distribution with 15 degrees of freedom passes 5 with
+    # probability 2e-4.
+    np.testing.assert_array_less(np.abs(ratios.mean(axis=0) - 1), 5 * stats.sem(ratios))
+    assert ratios.std() < 0.2
+
+
+def test_the_bounds_are_in_order(small, all_images):
+    exact = evaluation.exact_log_likelihood(small, all_images, **QUADRATURE)
+    many = np.tile(all_images, (20, 1, 1, 1))
+    bounds = [evaluation.importance_log_likelihood(small, many, samples).mean() for samples in (1, 5, 50)]
+    assert np.all(np.diff([*bounds, exact.mean()]) > 0)
+
+
+@pytest.mark.parametrize("samples", [1, 50, 51, 120])
+def test_portions_of_samples_are_one_importance_sample(small, all_images, samples, monkeypatch):
+    drawn = []
+
+    def log_weights(x, eps):
+        drawn.append(eps.numpy())
+        return VAE.log_weights(small, x, eps)
+
+    monkeypatch.setattr(small, "log_weights", log_weights)
+    measured = evaluation.importance_log_likelihood(small, all_images[:1], samples)
+    eps = np.concatenate(drawn)
+    assert len(eps) == len(np.unique(eps, axis=0)) == samples
+    expected = scipy.special.logsumexp(VAE.log_weights(small, all_images[:1], eps), axis=0) - np.log(samples)
+    np.testing.assert_allclose(measured, expected, rtol=1e-5)
+
+
+def test_importance_samples_of_neighbouring_seeds_share_no_noise(small, all_images):
+    """Two portions of one seed must not be a portion of the next, or an average over seeds would be no average."""
+    portions = [
+        evaluation.importance_log_likelihood(small, all_images, 50, seed=1),
+        evaluation.importance_log_likelihood(small, all_images, 50, seed=0),
+    ]
+    both = evaluation.importance_log_likelihood(small, all_images, 100, seed=0)
+    assert not np.allclose(both, np.logaddexp(*portions) - np.log(2), rtol=1e-5)
+
+
+def test_quadrature_is_for_two_latents_and_binary_pixels(all_images):
+    three = VAE(*networks.mlp(latent_dim=3, hidden=(4,), image_shape=PIXELS))
+    gaussian = VAE(*networks.mlp(latent_dim=2, hidden=(4,), image_shape=PIXELS), "gaussian")
+    for vae in (three, gaussian):
+        with pytest.raises(ValueError, match="two latents and a Bernoulli likelihood; see importance_log_likelihood"):
+            evaluation.exact_log_likelihood(vae, all_images)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        evaluation.elbo,
+        evaluation.elbo_terms,
+        evaluation.exact_log_likelihood,
+        lambda vae, images: evaluation.importance_log_likelihood(vae, images, samples=2),
+        evaluation.active_units,
+    ],
+)
+def test_images_that_cannot_be_evaluated_are_refused(function, small, all_images):
+    for bad, error in (
+        (all_images[:, :1], ValueError),
+        (all_images[:0], ValueError),
+        (all_images / 2, ValueError),
+        (np.where(all_images > 0, np.nan, 0), ValueError),
+        (all_images.astype(np.uint8), TypeError),
+    ):
+        with pytest.raises(error):
+            function(small, bad)
+
+
+@pytest.mark.parametrize("estimate", [evaluation.elbo, evaluation.elbo_terms, evaluation.importance_log_likelihood])
+def test_no_sample_is_too_few(estimate, small, all_images):
+    with pytest.raises(ValueError, match="at least one sample, got 0"):
+        estimate(small, all_images, samples=0)
+
+
+# --- latents and pictures -----------------------------------------------------------------------------------------
+
+
+def test_active_units_are_those_whose_mean_varies(window):
+    window.encoder.set_weights([np.array([[0.3, 0.0, 0, 0], [0.0, 0.15, 0, 0]]), np.array([0, 5.0, 0, 0])])
+    images = data.binarize(np.random.default_rng(0).uniform(size=(1200, 1, 2, 1)))
+    # The variance of a fair coin is ¼, so the means vary by 0.3²/4 = 0.0225 and 0.15²/4 = 0.0056.
+    assert evaluation.active_units(window, images).tolist() == [True, False]
+    assert evaluation.active_units(window, images, threshold=0.004).tolist() == [True, True]
+    assert evaluation.active_units(window, images, threshold=0.03).tolist() == [False, False]
+
+
+@pytest.mark.parametrize("n", [2, 5])
+def test_the_manifold_shows_the_first_latent_to_the_right_and_the_second_upwards(window, n):
+    pictures = evaluation.manifold(window, n, quantiles=(0.1, 0.9))
+    assert pictures.shape == (n, n, 1, 2, 1)
+    axis = stats.norm.ppf(np.linspace(0.1, 0.9, n))
+    for row, column in np.ndindex(n, n):
+        np.testing.assert_allclose(pictures[row, column].ravel(), expit([axis[column], axis[n - 1 - row]]), atol=1e-5)
+
+
+def test_an_interpolation_goes_in_equal_steps_from_the_first_to_the_second(window):
+    pictures = evaluation.interpolation(window, np.array([-1.0, 2.0]), np.array([3.0, 0.0]), steps=5)
+    expected = expit([[-1, 2], [0, 1.5], [1, 1], [2, 0.5], [3, 0]])
+    np.testing.assert_allclose(pictures.reshape(5, 2), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("latent", [0, 1])
+def test_a_traversal_moves_one_latent_and_leaves_the_start_as_it_is(window, latent):
+    z = np.array([0.5, -0.5])
+    pictures = evaluation.traversal(window, z, latent, np.array([-2.0, 0.0, 2.0]))
+    expected = np.tile(z, (3, 1))
+    expected[:, latent] = [-2, 0, 2]
+    np.testing.assert_allclose(pictures.reshape(3, 2), expit(expected), atol=1e-6)
+    np.testing.assert_array_equal(z, [0.5, -0.5])
+
+
+@pytest.mark.parametrize("latent", [-1, 2])
+def test_a_latent_that_is_not_there_cannot_be_traversed(window, latent):
+    with pytest.raises(ValueError, match=f"latent from 0 to 1, got {latent}"):
+        evaluation.traversal(window, np.zeros(2), latent, np.zeros(3))
+
+
+def test_a_manifold_needs_two_latents():
+    vae = VAE(*networks.mlp(latent_dim=3, hidden=(), image_shape=PIXELS), likelihoods.Bernoulli())
+    with pytest.raises(ValueError, match="two latents, this model has 3"):
+        evaluation.manifold(vae)

@@ -1,0 +1,124 @@
+"""The chapters as files: executed in one go, in full, and every cell either compared or checked by itself."""
+
+import re
+import statistics
+
+import pytest
+
+from tools import chapters
+
+PATHS = chapters.paths()
+READ = {path.stem: chapters.read(path) for path in PATHS}
+DEPENDS = "nbval-ignore-output"  # the output depends on budget, device or data
+KNOWN_TAGS = {DEPENDS, "set-up", "budget", "cover", "hide-cell", "hide-input"}
+
+every_chapter = pytest.mark.parametrize("name", READ)
+
+
+def text_of(cell) -> str:
+    """What a cell prints or displays as text, without the text that stands for a figure."""
+    texts = []
+    for output in cell.outputs:
+        if output.output_type == "stream":
+            texts.append(output.text)
+        elif not any(mime.startswith("image/") for mime in output.get("data", {})):
+            texts.append(output.get("data", {}).get("text/plain", ""))
+    return "".join(texts)
+
+
+def figures_of(cell) -> list:
+    return [o for o in cell.outputs if any(mime.startswith("image/") for mime in o.get("data", {}))]
+
+
+def test_the_notebooks_of_the_folder_are_the_chapters_of_the_contents():
+    assert {path.name for path in (chapters.ROOT / "book").rglob("*.ipynb")} == {path.name for path in PATHS}
+    assert len(PATHS) >= 5
+
+
+@every_chapter
+def test_was_executed_from_top_to_bottom_in_one_go(name):
+    counts = [cell.execution_count for cell in chapters.code_cells(READ[name])]
+    assert counts == list(range(1, len(counts) + 1)), "make execute CHAPTER=" + name
+
+
+@every_chapter
+def test_outputs_come_from_a_full_run_of_these_very_cells(name):
+    record = chapters.record(READ[name])
+    assert record["budget"] == "full"
+    assert record["data"] == "mnist"
+    assert record["code"] == chapters.code_digest(READ[name]), f"the code has changed: make execute CHAPTER={name}"
+    assert {"date", "device", "versions", "seconds", "module"} <= set(record)
+
+
+@every_chapter
+def test_a_changed_cell_changes_the_digest(name):
+    changed = chapters.read(next(path for path in PATHS if path.stem == name))
+    chapters.code_cells(changed)[-1].source += "\n1 + 1"
+    assert chapters.code_digest(changed) != chapters.code_digest(READ[name])
+
+
+@every_chapter
+def test_an_output_that_is_not_compared_is_checked_by_its_cell(name):
+    for cell in chapters.code_cells(READ[name]):
+        if DEPENDS in chapters.tags(cell) and "budget" not in chapters.tags(cell) and text_of(cell):
+            assert re.search(r"\bassert\b|\.check\(", cell.source), cell.source
+
+
+@every_chapter
+def test_only_the_budget_line_may_print_unchecked(name):
+    lines = [cell.source for cell in chapters.code_cells(READ[name]) if "budget" in chapters.tags(cell)]
+    assert lines in ([], ["budget = training.chapter_budget()\nprint(budget)"])
+
+
+@every_chapter
+def test_a_compared_output_names_no_measurement_of_the_machine(name):
+    for cell in chapters.code_cells(READ[name]):
+        if DEPENDS not in chapters.tags(cell):
+            assert not re.search(r"perf_counter\(\)|list_.*_devices|budget\.mode", cell.source) or not text_of(cell)
+
+
+@every_chapter
+def test_every_figure_has_alternative_text(name):
+    figures = 0
+    for cell in chapters.code_cells(READ[name]):
+        if figures_of(cell):
+            figures += 1
+            alternative = cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
+            assert len(alternative) > 30, cell.source
+    assert figures
+
+
+@every_chapter
+def test_outputs_are_clean(name):
+    for cell in chapters.code_cells(READ[name]):
+        for output in cell.outputs:
+            assert output.output_type != "error", cell.source
+            assert output.get("name") != "stderr", (cell.source, output.get("text"))
+        assert not re.search(r"/(root|home|tmp|work|Users)/", text_of(cell)), cell.source
+
+
+@every_chapter
+def test_tags_are_known_and_metadata_is_scrubbed(name):
+    assert set(READ[name].metadata) == {"kernelspec", "language_info", chapters.RECORD}
+    for cell in chapters.code_cells(READ[name]):
+        assert set(chapters.tags(cell)) <= KNOWN_TAGS
+        assert set(cell.metadata) <= {"tags", "mystnb"}
+
+
+@every_chapter
+def test_code_cells_are_short(name):
+    lengths = sorted(
+        sum(bool(line.strip()) for line in cell.source.splitlines())
+        for cell in chapters.code_cells(READ[name])
+        if "set-up" not in chapters.tags(cell)
+    )
+    assert statistics.median(lengths) <= 6
+    assert lengths[int(0.9 * (len(lengths) - 1))] <= 20
+
+
+@every_chapter
+def test_opens_with_aims_and_ends_with_summary_exercises_and_the_way_on(name):
+    prose = "\n".join(cell.source for cell in READ[name].cells if cell.cell_type == "markdown")
+    for part in ("Afterwards you can", "You need", "It runs", "## Summary", "## Exercises", "## What comes next"):
+        assert part in prose
+    assert any("hide-cell" in chapters.tags(cell) for cell in chapters.code_cells(READ[name]))

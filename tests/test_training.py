@@ -1,0 +1,216 @@
+"""Trainings that are killed and resumed, checkpoints that are damaged, and learning rates."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from vaecourse import data, training
+
+EPOCHS, STEPS_PER_EPOCH = 4, 4
+
+TRAIN = f"""
+import sys
+
+import keras
+import numpy as np
+
+from vaecourse import VAE, data, networks, training
+
+folder, result, pause = sys.argv[1:]
+
+
+class Pause(keras.callbacks.Callback):
+    epoch = None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        print(f"epoch {{self.epoch}} batch {{batch}}", flush=True)
+        if f"{{self.epoch}}.{{batch}}" == pause:
+            sys.stdin.read()
+
+
+images = data.binarize(data.scale(data.load("digits").train_images[:100]))
+vae = VAE(*networks.mlp(latent_dim=2, hidden=(16,), seed=0), kl="monte_carlo", seed=5)
+vae.compile(keras.optimizers.Adam(1e-2))
+vae.fit(images, epochs={EPOCHS}, verbose=0, callbacks=[training.resume_from(folder), Pause()])
+np.savez(result, iterations=vae.optimizer.iterations, *vae.get_weights())
+"""
+
+
+def start_training(folder, result, pause="never") -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-c", TRAIN, str(folder), str(result), pause],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+
+
+def test_a_training_killed_within_an_epoch_and_resumed_ends_with_the_weights_of_an_uninterrupted_one(tmp_path):
+    with (
+        start_training(tmp_path / "uninterrupted", tmp_path / "uninterrupted.npz") as uninterrupted,
+        start_training(tmp_path / "killed", tmp_path / "killed.npz", pause="2.1") as killed,
+    ):
+        lines = iter(killed.stdout.readline, "")
+        assert any(line == "epoch 2 batch 1\n" for line in lines)
+        killed.send_signal(signal.SIGKILL)
+        assert killed.wait() == -signal.SIGKILL
+        everything, _ = uninterrupted.communicate()
+    assert not (tmp_path / "killed.npz").exists()
+    assert os.listdir(tmp_path / "killed")
+
+    with start_training(tmp_path / "killed", tmp_path / "resumed.npz") as resumed:
+        rest, _ = resumed.communicate()
+    lines = [f"epoch {epoch} batch {batch}" for epoch in range(EPOCHS) for batch in range(STEPS_PER_EPOCH)]
+    assert everything.splitlines() == lines
+    assert rest.splitlines() == lines[2 * STEPS_PER_EPOCH :]
+
+    with np.load(tmp_path / "uninterrupted.npz") as expected, np.load(tmp_path / "resumed.npz") as weights:
+        assert expected["iterations"] == EPOCHS * STEPS_PER_EPOCH
+        assert expected.files == weights.files
+        for name in expected.files:
+            np.testing.assert_array_equal(weights[name], expected[name])
+    assert not (tmp_path / "killed").exists()
+    assert not (tmp_path / "uninterrupted").exists()
+
+
+class Interruption(keras.callbacks.Callback):
+    """Ends a training as a user does, in the middle of the fourth epoch."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.epoch == 3 and batch == 1:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture(scope="module")
+def images(binary):
+    return binary[:100]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tiny, images):
+    vae = tiny()
+    vae.fit(images, epochs=EPOCHS, verbose=0)
+    return vae.get_weights()
+
+
+@pytest.fixture(scope="module")
+def left_behind(tiny, images, tmp_path_factory):
+    """The checkpoints of an interrupted training, by name."""
+    folder = tmp_path_factory.mktemp("interrupted") / "checkpoints"
+    with pytest.raises(KeyboardInterrupt):
+        tiny().fit(images, epochs=EPOCHS, verbose=0, callbacks=[training.resume_from(folder), Interruption()])
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+@pytest.fixture
+def folder(left_behind, tmp_path):
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    for name, content in left_behind.items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def test_the_last_two_epochs_are_kept(left_behind):
+    assert list(left_behind) == ["epoch-000002.weights.h5", "epoch-000003.weights.h5"]
+
+
+def only_the_head(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+def nothing(content: bytes) -> bytes:
+    return b""
+
+
+def noise(content: bytes) -> bytes:
+    return np.random.default_rng(0).bytes(len(content))
+
+
+@pytest.mark.parametrize("damage", [only_the_head, nothing, noise], ids=lambda damage: damage.__name__)
+def test_training_goes_on_from_the_epoch_before_where_the_last_checkpoint_is_damaged(
+    damage, folder, tiny, images, uninterrupted
+):
+    latest = folder / "epoch-000003.weights.h5"
+    latest.write_bytes(damage(latest.read_bytes()))
+    vae = tiny()
+    history = vae.fit(images, epochs=EPOCHS, verbose=0, callbacks=[training.resume_from(folder)])
+    assert history.epoch == [2, 3]
+    for weight, expected in zip(vae.get_weights(), uninterrupted, strict=True):
+        np.testing.assert_array_equal(weight, expected)
+
+
+def test_a_checkpoint_that_was_being_written_is_not_resumed_from(folder, tiny, images, uninterrupted):
+    (folder / "unfinished.weights.h5").write_bytes(b"the beginning of a file")
+    vae = tiny()
+    history = vae.fit(images, epochs=EPOCHS, verbose=0, callbacks=[training.resume_from(folder)])
+    assert history.epoch == [3]
+    for weight, expected in zip(vae.get_weights(), uninterrupted, strict=True):
+        np.testing.assert_array_equal(weight, expected)
+    assert not folder.exists()
+
+
+def test_where_no_checkpoint_can_be_read_training_does_not_start_anew_in_silence(folder, tiny, images):
+    for path in folder.iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(ValueError, match=r"no checkpoint in .*checkpoints can be resumed from; remove it"):
+        tiny().fit(images, epochs=EPOCHS, verbose=0, callbacks=[training.resume_from(folder)])
+    assert len(list(folder.iterdir())) == 2
+
+
+def test_a_later_training_of_a_resumed_model_starts_at_its_first_epoch(folder, tiny, images):
+    vae = tiny()
+    for epochs in ([3], [0, 1]):
+        callbacks = [training.resume_from(folder)] if epochs == [3] else []
+        assert vae.fit(images, epochs=epochs[-1] + 1, verbose=0, callbacks=callbacks).epoch == epochs
+
+
+def test_what_else_is_in_the_folder_is_left_there(folder, tiny, images):
+    (folder / "notes.txt").write_text("mine")
+    tiny().fit(images, epochs=EPOCHS, verbose=0, callbacks=[training.resume_from(folder)])
+    assert os.listdir(folder) == ["notes.txt"]
+
+
+def test_the_start_of_an_epoch_is_the_step_of_the_optimizer(tiny, images):
+    start = training.EpochStart()
+    steps = []
+    record = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: steps.append(int(start.step)))
+    tiny().fit(images, epochs=3, verbose=0, callbacks=[start, record])
+    assert steps == [0, STEPS_PER_EPOCH, 2 * STEPS_PER_EPOCH]
+
+
+def test_cosine_decay_falls_from_the_peak_to_nothing_along_half_a_cosine():
+    rate = training.cosine_decay(3e-3, steps=200)
+    for step in (0, 50, 100, 150, 200):
+        expected = 3e-3 * (1 + np.cos(np.pi * step / 200)) / 2
+        np.testing.assert_allclose(rate(step), expected, rtol=1e-5, atol=1e-9)
+
+
+def test_cosine_decay_climbs_in_a_straight_line_where_a_share_of_the_steps_warms_up():
+    rate = training.cosine_decay(3e-3, steps=200, warmup=0.1)
+    for step in (0, 5, 10, 20):
+        np.testing.assert_allclose(rate(step), 3e-3 * step / 20, rtol=1e-5, atol=1e-9)
+    for step in (20, 65, 110, 155, 200):
+        expected = 3e-3 * (1 + np.cos(np.pi * (step - 20) / 180)) / 2
+        np.testing.assert_allclose(rate(step), expected, rtol=1e-5, atol=1e-9)
+
+
+def test_a_budget_says_what_it_is(digits):
+    budget = training.Budget(digits, "quick")
+    assert budget.mode == "digits/quick"
+    assert budget.mode in training.MODES
+    assert budget.length in training.LENGTHS
+    assert str(budget) == "digits/quick: 1,500 training and 297 test images of 28×28 pixels"
+    assert isinstance(budget.images, data.Images)

@@ -1,0 +1,1 @@
+"""What the project does to its own chapters: reading, executing and addressing them."""

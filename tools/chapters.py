@@ -1,0 +1,55 @@
+"""The chapters as files: which there are, what their code is, and the record of their last full run."""
+
+import hashlib
+from pathlib import Path
+
+import nbformat
+import yaml
+
+ROOT = Path(__file__).parents[1]
+RECORD = "vaecourse"
+COVERS = ROOT / "book" / "_static" / "covers"
+
+
+def paths() -> list[Path]:
+    """Return the notebooks of the book, in the order of its table of contents."""
+    contents = yaml.safe_load((ROOT / "_toc.yml").read_text())
+    names = [chapter["file"] for part in contents["parts"] for chapter in part["chapters"]]
+    return [path for name in names if (path := ROOT / f"{name}.ipynb").exists()]
+
+
+def read(path: Path) -> nbformat.NotebookNode:
+    """Read a chapter."""
+    return nbformat.read(path, as_version=4)
+
+
+def code_cells(chapter: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    """Return the code cells of a chapter."""
+    return [cell for cell in chapter.cells if cell.cell_type == "code"]
+
+
+def tags(cell: nbformat.NotebookNode) -> list[str]:
+    """Return the tags of a cell."""
+    return cell.metadata.get("tags", [])
+
+
+def code_digest(chapter: nbformat.NotebookNode) -> str:
+    """Digest the code of a chapter; the set-up cell, which carries the repository's address, is left out."""
+    sources = [cell.source for cell in code_cells(chapter) if "set-up" not in tags(cell)]
+    return hashlib.sha256("\0".join(sources).encode()).hexdigest()[:16]
+
+
+def module_digest() -> str:
+    """Digest the companion module."""
+    files = sorted((ROOT / "vaecourse").glob("*.*"))
+    return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()[:16]
+
+
+def record(chapter: nbformat.NotebookNode) -> dict:
+    """Return what `make execute` wrote about the last full run of a chapter, or an empty dictionary."""
+    return chapter.metadata.get(RECORD, {})
+
+
+def title(chapter: nbformat.NotebookNode) -> str:
+    """Return the first heading of a chapter."""
+    return chapter.cells[0].source.splitlines()[0].lstrip("# ")
