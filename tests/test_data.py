@@ -22,9 +22,9 @@ def test_digits_are_real_digits_resized(digits):
     assert len(digits.test_images) == 297
     source = load_digits()
     np.testing.assert_array_equal(labels, source.target)
-    # The centre of pixel i of 28 lies at (i + ½)/3.5 − ½ of 8; between the centres of the source values are linear.
-    centres = (np.arange(28) + 0.5) / 3.5 - 0.5
-    weights = np.stack([np.interp(centres, np.arange(8), unit) for unit in np.eye(8)], axis=1)
+    # The center of pixel i of 28 lies at (i + ½)/3.5 − ½ of 8; between the centers of the source values are linear.
+    centers = (np.arange(28) + 0.5) / 3.5 - 0.5
+    weights = np.stack([np.interp(centers, np.arange(8), unit) for unit in np.eye(8)], axis=1)
     expected = weights @ source.images @ weights.T * (255 / 16)
     assert np.abs(images - expected).max() <= 0.5 + 1e-9
 
@@ -209,13 +209,13 @@ def test_a_failed_download_is_an_error_of_the_connection_and_leaves_nothing(
     interruption, small_mnist, without_data, monkeypatch
 ):
     without_data.mkdir(parents=True)
-    neighbour = without_data / "fashion_mnist.npz"
-    neighbour.write_text("not ours")
+    neighbor = without_data / "fashion_mnist.npz"
+    neighbor.write_text("not ours")
     monkeypatch.setitem(data._FETCH, "mnist", lambda path: interruption(path, small_mnist))
     with pytest.raises(ConnectionError, match=r"mnist is not in .* could not be downloaded"):
         data.load("mnist")
     assert os.listdir(without_data) == ["fashion_mnist.npz"]
-    assert neighbour.read_text() == "not ours"
+    assert neighbor.read_text() == "not ours"
 
 
 def test_an_interrupt_during_a_download_leaves_nothing(small_mnist, without_data, monkeypatch):

@@ -5,7 +5,6 @@ import itertools
 import numpy as np
 import pytest
 import scipy
-import tensorflow as tf
 from scipy import stats
 from scipy.special import expit
 

@@ -39,15 +39,19 @@ def gaussian(scale, mean="sigmoid"):
     return likelihood
 
 
-FAMILIES = {
-    "bernoulli": likelihoods.Bernoulli(),
-    "bernoulli of grays": likelihoods.Bernoulli(grays=True),
-    "continuous bernoulli": likelihoods.ContinuousBernoulli(),
-    "gaussian": gaussian(0.5),
-    "gaussian, linear mean": gaussian(1.0, "linear"),
-    "gaussian, learned": gaussian("learned"),
-    "gaussian, learned per pixel": gaussian("learned per pixel"),
-}
+def families() -> dict[str, likelihoods.Likelihood]:
+    return {
+        "bernoulli": likelihoods.Bernoulli(),
+        "bernoulli of grays": likelihoods.Bernoulli(grays=True),
+        "continuous bernoulli": likelihoods.ContinuousBernoulli(),
+        "gaussian": gaussian(0.5),
+        "gaussian, linear mean": gaussian(1.0, "linear"),
+        "gaussian, learned": gaussian("learned"),
+        "gaussian, learned per pixel": gaussian("learned per pixel"),
+    }
+
+
+FAMILIES = families()
 CONTINUOUS = [name for name in FAMILIES if not name.startswith("bernoulli")]
 
 
@@ -104,7 +108,7 @@ def test_log_prob_takes_leading_axes_as_samples(name):
 def test_called_on_an_output_a_likelihood_returns_the_mean_image(name):
     likelihood, output = FAMILIES[name], tf.constant(outputs(), tf.float32)
     mean = likelihood(output)
-    assert mean.shape == output.shape
+    assert mean.shape == output.shape == likelihood.compute_output_shape(output.shape)
     np.testing.assert_allclose(mean, likelihood.distribution(output).mean(), rtol=1e-6)
 
 
@@ -117,6 +121,7 @@ def test_a_likelihood_made_anew_from_its_configuration_is_the_same(name):
     images = images_for(likelihood)
     np.testing.assert_array_equal(again.log_prob(output, images), likelihood.log_prob(output, images))
     assert again.support == likelihood.support
+    assert keras.saving.get_registered_name(type(likelihood)) == f"{likelihoods.PACKAGE}>{type(likelihood).__name__}"
 
 
 @pytest.mark.parametrize("logit", [-30.0, -3.0, -1e-3, 0.0, 0.5, 8.0])

@@ -45,11 +45,11 @@ def test_log_likelihood_is_that_of_independent_pixels(model, x):
 
 def test_samples_have_the_mean_and_the_covariance_of_the_model(model):
     n = 20_000
-    centred = model.sample(n) - model.bias
-    products = np.einsum("ni,nj->nij", centred, centred)
+    centered = model.sample(n) - model.bias
+    products = np.einsum("ni,nj->nij", centered, centered)
     covariance = model.weights @ model.weights.T + model.sigma**2 * np.eye(PIXELS)
     # 7 means and 28 covariances: 4 standard errors leave a chance of 2e-3 that sound samples fail; the seed is fixed.
-    for draws, expected in ((centred, 0), (products, covariance)):
+    for draws, expected in ((centered, 0), (products, covariance)):
         standard_error = draws.std(axis=0) / np.sqrt(n)
         np.testing.assert_array_less(np.abs(draws.mean(axis=0) - expected), 4 * standard_error)
 

@@ -24,7 +24,11 @@ def images(binary):
 
 @pytest.fixture(scope="module")
 def train(tiny, images):
-    """Build a tiny VAE, train it, and return it."""
+    return trainer(tiny, images)
+
+
+def trainer(tiny, images):
+    """Return the function that builds a tiny VAE, trains it, and returns it."""
 
     def run(x=images, epochs=EPOCHS, batch_size=BATCH, steps_per_execution=1, fit=None, **options) -> VAE:
         vae = tiny(steps_per_execution, **options)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from vaecourse import networks
+from vaecourse import data, networks
 
 SMALL = {
     networks.convolutional: {"filters": (4, 8)},
@@ -64,6 +64,12 @@ def test_the_multilayer_perceptron_is_that_of_its_source():
     assert decoder.count_params() == dense(20, 500) + dense(500, 500) + dense(500, 784)
     hidden = [layer for network in (encoder, decoder) for layer in network.layers if layer.weights]
     assert sum(layer.activation is keras.activations.sigmoid for layer in hidden) == 4
+
+
+@builders
+def test_images_are_those_of_mnist_unless_another_shape_is_asked_for(builder):
+    encoder, decoder = builder(2, **SMALL[builder])
+    assert encoder.input_shape == decoder.output_shape == (None, *data.IMAGE_SHAPE) == (None, 28, 28, 1)
 
 
 def weights(pair) -> list[np.ndarray]:

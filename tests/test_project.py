@@ -1,4 +1,4 @@
-"""What the project says about itself agrees: dependencies, address, licences, links, commands."""
+"""What the project says about itself agrees: dependencies, address, licenses, links, commands."""
 
 import re
 import subprocess
@@ -199,7 +199,7 @@ def test_no_file_names_a_package_registry_or_a_path_of_one_machine():
     assert not found
 
 
-def test_licences_cover_code_and_text():
+def test_licenses_cover_code_and_text():
     assert PROJECT["license"] == "MIT"
     assert read("LICENSE").startswith("MIT License\n\nCopyright (c) 2026 The vaecourse developers\n")
     assert "https://creativecommons.org/licenses/by/4.0/" in read("LICENSE-TEXT")

@@ -35,6 +35,7 @@ def main(names: list[str]) -> None:
 def execute(path: Path) -> float:
     """Execute one chapter from a clean kernel, write it with the record of the run, and return the seconds it took."""
     chapter = chapters.read(path)
+    module = chapters.module_digest()
     client = NotebookClient(
         chapter, timeout=None, kernel_name="python3", record_timing=False, resources={"metadata": {"path": path.parent}}
     )
@@ -55,7 +56,7 @@ def execute(path: Path) -> float:
                 "versions": versions(),
                 "seconds": round(seconds),
                 "code": chapters.code_digest(chapter),
-                "module": chapters.module_digest(),
+                "module": module,
             },
         }
     )

@@ -18,8 +18,10 @@ Everything is in nats per image: sums over pixels and latents, means over the ba
 from vaecourse._quiet import quiet_native_log
 
 with quiet_native_log():
-    import tensorflow  # noqa: F401
+    import tensorflow
     import tensorflow_probability  # noqa: F401
+
+    tensorflow.config.list_physical_devices()  # the search for devices is logged natively, too
 
 from vaecourse import data, evaluation, likelihoods, linear_gaussian, models, networks, objectives, recipes, training
 from vaecourse.models import VAE

@@ -128,8 +128,8 @@ def epoch_order(n: int, seed: int, step: int | tf.Tensor) -> tf.Tensor:
 def batches(arrays, batch_size: int, seed: int | None = None, step=0) -> tf.data.Dataset:
     """Return the batches of one epoch as a `tf.data.Dataset`; the last one may be short.
 
-    The images stay one tensor; a batch is gathered from it by index, which is several times cheaper than shuffling
-    and stacking single images.
+    The images stay one tensor, from which a batch is gathered by index: the order is a permutation that is known
+    beforehand, not the state of a shuffle buffer.
 
     Parameters
     ----------

@@ -27,7 +27,7 @@ def image_grid(
     Parameters
     ----------
     images : array
-        Grays (or colours, with three channels) in [0, 1], or uint8.
+        Grays (or colors, with three channels) in [0, 1], or uint8.
     columns : int
     titles : sequence of n str, optional
         One above each image.
@@ -71,8 +71,8 @@ def manifold(images: np.ndarray, extent: tuple[float, float], inches: float = 6.
     with plt.style.context(_STYLE):
         figure, axis = plt.subplots(figsize=(inches, inches))
         axis.imshow(tiled, vmin=0, vmax=1)
-        ends = [0, tiled.shape[1] - 1]
-        axis.set(xticks=ends, yticks=ends, xlabel="$z_1$", ylabel="$z_2$")
+        bottom, right = tiled.shape[0] - 1, tiled.shape[1] - 1
+        axis.set(xticks=[0, right], yticks=[0, bottom], xlabel="$z_1$", ylabel="$z_2$")
         axis.set_xticklabels([f"{end:g}" for end in extent])
         axis.set_yticklabels([f"{end:g}" for end in reversed(extent)])
         axis.grid(False)
@@ -80,7 +80,7 @@ def manifold(images: np.ndarray, extent: tuple[float, float], inches: float = 6.
 
 
 def latent_scatter(z: np.ndarray, labels: np.ndarray) -> Figure:
-    """Draw two-dimensional latents `(n, 2)`, coloured by label, each class named at its median."""
+    """Draw two-dimensional latents `(n, 2)`, colored by label, each class named at its median."""
     if np.ndim(z) != 2 or np.shape(z)[1] != 2 or len(z) != len(labels):
         raise ValueError(f"expected latents (n, 2) and n labels, got {np.shape(z)} and {np.shape(labels)}")
     with plt.style.context(_STYLE):
@@ -141,7 +141,8 @@ def animate(frames: Sequence[np.ndarray], path: str | Path, columns: int = 4, se
     inked = [np.rint(255 * (1 - picture.clip(0, 1))).astype(np.uint8) for picture in pictures]
     enlarged = [picture.repeat(3, axis=0).repeat(3, axis=1) for picture in inked]
     milliseconds = [1000 * seconds] * (len(enlarged) - 1) + [4000 * seconds]
-    iio.imwrite(path, enlarged, duration=milliseconds, loop=0)
+    duration = milliseconds if len(enlarged) > 1 else milliseconds[0]  # Pillow takes no list for a single frame
+    iio.imwrite(path, enlarged, duration=duration, loop=0)
     return path
 
 

@@ -1,5 +1,7 @@
 """How long to train, and how to survive an interruption."""
 
+import contextlib
+import json
 import os
 from dataclasses import dataclass
 from typing import TypeVar
@@ -73,10 +75,15 @@ def resume_from(folder: str | os.PathLike) -> keras.callbacks.Callback:
 
     Pass it to `fit` with the same model, data and number of epochs as before.  Weights and optimizer are restored
     from `folder`, and since the noise and the order of the images depend on the seed and the optimizer step alone,
-    the resumed training ends with the weights of an uninterrupted one.  When training ends, the folder is removed: it
-    must be used for nothing else.
+    the resumed training ends with the weights of an uninterrupted one.  The backup is removed when training ends;
+    what else is in the folder stays.
+
+    Raises
+    ------
+    OSError
+        By `fit`, if there is a backup, and neither it nor the one before can be read.
     """
-    return _Resume(os.fspath(folder), double_checkpoint=True)
+    return _Resume(os.path.join(folder, "backup"), double_checkpoint=True)
 
 
 class EpochStart(keras.callbacks.Callback):
@@ -104,7 +111,8 @@ class _Resume(keras.callbacks.BackupAndRestore):
 
     def on_train_begin(self, logs=None):
         start = int(self.model.optimizer.iterations)
-        super().on_train_begin(logs)
+        with contextlib.suppress(json.JSONDecodeError):  # killed while the number was being written
+            super().on_train_begin(logs)
         if self.params["steps"]:
             done = int(self.model.optimizer.iterations) - start
             self.model._initial_epoch = done // self.params["steps"]

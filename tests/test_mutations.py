@@ -1,0 +1,320 @@
+"""The tests, tested: with a plausible slip in the source, the test that should notice it fails.
+
+A mutated module is its source with one line changed, executed in the module's own namespace; the others, which look
+names up when they are called, then use it.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import keras
+import pytest
+import test_data
+import test_evaluation
+import test_likelihoods
+import test_linear_gaussian
+import test_models
+import test_objectives
+import test_plotting
+
+from vaecourse import data, evaluation, likelihoods, linear_gaussian, models, objectives, plotting
+
+
+@dataclass
+class Mutation:
+    """A slip, and the test that must notice it, called with what it needs of `tiny` and binary images."""
+
+    slip: str
+    module: ModuleType
+    original: str
+    mutated: str
+    test: Callable
+
+
+@contextlib.contextmanager
+def mutated(module: ModuleType, original: str, replacement: str) -> Iterator[None]:
+    source = Path(module.__file__).read_text(encoding="utf-8")
+    assert source.count(original) == 1, "the original text must occur exactly once"
+    names, registered = dict(vars(module)), dict(keras.saving.get_custom_objects())
+    try:
+        exec(compile(source.replace(original, replacement), module.__file__, "exec"), vars(module))
+        yield
+    finally:
+        vars(module).clear()
+        vars(module).update(names)
+        keras.saving.get_custom_objects().clear()
+        keras.saving.get_custom_objects().update(registered)
+
+
+def of_family(name: str) -> Callable:
+    """Return the test of the density of a likelihood that is made when the test is called."""
+
+    def test(tiny, binary):
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            monkeypatch.setattr(test_likelihoods, "FAMILIES", test_likelihoods.families())
+            test_likelihoods.test_log_prob_is_the_sum_of_the_log_densities_of_the_pixels(name)
+
+    return test
+
+
+def of_linear_gaussian(test: Callable) -> Callable:
+    def run(tiny, binary):
+        model = linear_gaussian.LinearGaussian.random(7, 3, seed=1)
+        test(model, model.sample(test_linear_gaussian.N, seed=2))
+
+    return run
+
+
+def without_fixtures(test: Callable, *arguments) -> Callable:
+    return lambda tiny, binary: test(*arguments)
+
+
+def the_loop(tiny, binary):
+    images = binary[: test_models.N]
+    train = test_models.trainer(tiny, images)
+    options = {"kl": "monte_carlo", "samples": 3, "beta": 0.5}
+    test_models.test_fit_is_the_loop_written_out(train, None, tiny, images, options)
+
+
+def the_evaluation(tiny, binary):
+    vae = tiny(beta=0.5, kl="monte_carlo", seed=3)
+    test_models.test_evaluate_is_the_mean_over_images_of_their_terms(vae, binary, models.EVALUATION_BATCH + 16)
+
+
+def the_estimate(tiny, binary):
+    n = models.EVALUATION_BATCH + 16
+    test_evaluation.test_every_image_has_its_terms_and_weighs_the_same_however_the_batches_fall(tiny, binary, n, 1)
+
+
+MUTATIONS = [
+    Mutation(
+        "KL with the wrong sign",
+        objectives,
+        "return 0.5 * tf.reduce_sum(mean**2",
+        "return -0.5 * tf.reduce_sum(mean**2",
+        without_fixtures(test_objectives.test_analytic_kl_is_that_of_the_distributions),
+    ),
+    Mutation(
+        "KL averaged over latents",
+        objectives,
+        "return 0.5 * tf.reduce_sum(mean**2",
+        "return 0.5 * tf.reduce_mean(mean**2",
+        without_fixtures(test_objectives.test_analytic_kl_is_that_of_the_distributions),
+    ),
+    Mutation(
+        "Monte Carlo KL averaged over latents",
+        objectives,
+        "return 0.5 * tf.reduce_sum(z**2",
+        "return 0.5 * tf.reduce_mean(z**2",
+        without_fixtures(test_objectives.test_monte_carlo_kl_is_the_log_ratio_at_the_sample),
+    ),
+    Mutation(
+        "Monte Carlo KL without the log-variance",
+        objectives,
+        "(z**2 - eps**2 - logvar, axis=-1)",
+        "(z**2 - eps**2, axis=-1)",
+        without_fixtures(test_objectives.test_monte_carlo_kl_has_the_mean_and_the_variance_of_the_formulas),
+    ),
+    Mutation(
+        "variance of the Monte Carlo KL off by a factor in one term",
+        objectives,
+        "0.5 * (variance - 1.0) ** 2",
+        "(variance - 1.0) ** 2",
+        without_fixtures(test_objectives.test_monte_carlo_kl_has_the_mean_and_the_variance_of_the_formulas),
+    ),
+    Mutation(
+        "variance used as standard deviation",
+        objectives,
+        "mean + tf.exp(0.5 * logvar) * eps",
+        "mean + tf.exp(logvar) * eps",
+        without_fixtures(test_objectives.test_reparameterize_has_the_standard_deviation_of_the_log_variance),
+    ),
+    Mutation(
+        "KL added to the ELBO",
+        objectives,
+        "return log_likelihood - beta * kl",
+        "return log_likelihood + beta * kl",
+        without_fixtures(test_objectives.test_elbo_is_the_log_likelihood_minus_beta_times_the_kl, 1.0),
+    ),
+    Mutation(
+        "beta dropped from the ELBO",
+        objectives,
+        "return log_likelihood - beta * kl",
+        "return log_likelihood - kl",
+        without_fixtures(test_objectives.test_elbo_is_the_log_likelihood_minus_beta_times_the_kl, 4.0),
+    ),
+    Mutation(
+        "weights summed instead of averaged",
+        objectives,
+        "axis=0) - tf.math.log(samples)",
+        "axis=0)",
+        without_fixtures(test_objectives.test_importance_weighted_bound_is_the_log_of_the_mean_weight),
+    ),
+    Mutation(
+        "log-likelihood averaged over pixels",
+        likelihoods,
+        "return tf.reduce_sum(self.pixels(output).log_prob(images), axis=(-3, -2, -1))",
+        "return tf.reduce_mean(self.pixels(output).log_prob(images), axis=(-3, -2, -1))",
+        of_family("gaussian"),
+    ),
+    Mutation(
+        "cross-entropy averaged over pixels",
+        likelihoods,
+        "return -tf.reduce_sum(cross_entropy",
+        "return -tf.reduce_mean(cross_entropy",
+        of_family("bernoulli"),
+    ),
+    Mutation(
+        "density of the Gaussian without its constant",
+        likelihoods,
+        "tf.reduce_sum(self.pixels(output).log_prob(images), ",
+        "tf.reduce_sum(self.pixels(output).log_prob(images) + 0.5 * np.log(2 * np.pi), ",
+        of_family("gaussian"),
+    ),
+    Mutation(
+        "variance in place of the standard deviation of the pixels",
+        likelihoods,
+        "tf.cast(self.sigma, output.dtype))",
+        "tf.cast(self.sigma, output.dtype) ** 2)",
+        of_family("gaussian, learned"),
+    ),
+    Mutation(
+        "cross-entropy in place of the continuous Bernoulli",
+        likelihoods,
+        "return tfd.ContinuousBernoulli(logits=output, dtype=output.dtype)",
+        "return tfd.Bernoulli(logits=output, dtype=output.dtype)",
+        of_family("continuous bernoulli"),
+    ),
+    Mutation(
+        "labels left in order while images are shuffled",
+        data,
+        "tf.nest.map_structure(lambda tensor: tf.gather(tensor, chosen), tensors)",
+        "tf.nest.map_structure(lambda tensor: tensor[i * batch_size : (i + 1) * batch_size] "
+        "if tensor.shape.rank == 1 else tf.gather(tensor, chosen), tensors)",
+        without_fixtures(test_data.test_labels_stay_with_their_images),
+    ),
+    Mutation(
+        "every epoch in the same order",
+        data,
+        "seed=tf.stack([seed, tf.cast(step, tf.int32)])",
+        "seed=tf.stack([seed, 0 * tf.cast(step, tf.int32)])",
+        without_fixtures(test_data.test_another_seed_or_step_gives_another_order),
+    ),
+    Mutation(
+        "the last, short batch dropped",
+        data,
+        "count = -(-n // batch_size)",
+        "count = n // batch_size",
+        without_fixtures(test_data.test_batches_visit_every_image_once_and_only_the_last_is_short, 100, 32, None),
+    ),
+    Mutation(
+        "grays divided by 256",
+        data,
+        "np.float32(255)",
+        "np.float32(256)",
+        without_fixtures(test_data.test_scale_divides_by_255_and_adds_a_channel),
+    ),
+    Mutation(
+        "beta dropped from the training",
+        models,
+        "loss = -tf.reduce_mean(objectives.elbo(*terms, self.beta))",
+        "loss = -tf.reduce_mean(objectives.elbo(*terms))",
+        the_loop,
+    ),
+    Mutation(
+        "the same noise at every step",
+        models,
+        "seed = tf.stack([self.seed, tf.cast(step, tf.int32)])",
+        "seed = tf.stack([self.seed, 0 * tf.cast(step, tf.int32)])",
+        lambda tiny, binary: test_models.test_noise_is_standard_normal_and_a_function_of_seed_and_step(tiny),
+    ),
+    Mutation(
+        "metrics averaged over batches",
+        models,
+        ".update_state(per_image)",
+        ".update_state(tf.reduce_mean(per_image))",
+        the_evaluation,
+    ),
+    Mutation(
+        "beta in the metric that has none",
+        models,
+        '"elbo": objectives.elbo(*terms),',
+        '"elbo": objectives.elbo(*terms, self.beta),',
+        the_evaluation,
+    ),
+    Mutation(
+        "variance as the scale of the posterior",
+        models,
+        "return tfd.MultivariateNormalDiag(mean, tf.exp(0.5 * logvar))",
+        "return tfd.MultivariateNormalDiag(mean, tf.exp(logvar))",
+        lambda tiny, binary: test_models.test_encode_has_the_standard_deviation_of_the_log_variance(tiny(), binary),
+    ),
+    Mutation(
+        "terms summed over samples",
+        models,
+        "return tf.reduce_mean(per_image, axis=0) if",
+        "return tf.reduce_sum(per_image, axis=0) if",
+        lambda tiny, binary: test_models.test_the_terms_of_several_samples_are_their_means(
+            tiny, binary[: test_models.N], "analytic"
+        ),
+    ),
+    Mutation(
+        "test ELBO averaged over batches",
+        evaluation,
+        "models.Terms(*(np.concatenate(part) for part",
+        "models.Terms(*(np.array([batch.mean() for batch in part]) for part",
+        the_estimate,
+    ),
+    Mutation(
+        "standard deviation in place of the standard error",
+        evaluation,
+        "float(values.std(ddof=1) / math.sqrt(values.size))",
+        "float(values.std(ddof=1))",
+        without_fixtures(test_evaluation.test_an_estimate_is_a_mean_with_its_standard_error),
+    ),
+    Mutation(
+        "variances of the posterior in place of those that are optimal for a diagonal one",
+        linear_gaussian,
+        "np.broadcast_to(-np.log(precision), mean.shape)",
+        "np.broadcast_to(np.log(np.diag(self.posterior_covariance)), mean.shape)",
+        of_linear_gaussian(test_linear_gaussian.test_the_mean_field_posterior_is_where_the_gap_is_smallest),
+    ),
+    Mutation(
+        "spread of the posterior left out of the exact ELBO",
+        linear_gaussian,
+        "self.log_likelihood(x, mean) - spread -",
+        "self.log_likelihood(x, mean) -",
+        of_linear_gaussian(test_linear_gaussian.test_what_the_elbo_lacks_to_the_log_likelihood_is_the_gap),
+    ),
+    Mutation(
+        "rows and columns of a grid exchanged",
+        plotting,
+        "images.transpose(0, 2, 1, 3, 4)",
+        "images.transpose(1, 2, 0, 3, 4)",
+        without_fixtures(test_plotting.test_tile_puts_every_image_in_its_place),
+    ),
+]
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.slip)
+def test_a_slip_is_noticed(mutation, tiny, binary):
+    mutation.test(tiny, binary)
+    with mutated(mutation.module, mutation.original, mutation.mutated), pytest.raises(AssertionError):
+        mutation.test(tiny, binary)
+
+
+def test_a_mutated_module_is_restored_even_after_a_failure():
+    before, vae = dict(vars(models)), models.VAE
+
+    def fail():
+        with mutated(models, '"elbo": objectives.elbo(*terms),', '"elbo": objectives.elbo(*terms, self.beta),'):
+            assert models.VAE is not vae
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert dict(vars(models)) == before
+    assert keras.saving.get_registered_object("vaecourse>VAE") is vae

@@ -1,0 +1,182 @@
+"""Arrays in, figures out: as many pictures as asked for, each in its place, nothing left open and nothing changed."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image, ImageSequence
+
+from vaecourse import plotting
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.uniform(size=(6, 5, 4, 1))
+CASES = {
+    "image_grid": (plotting.image_grid, [IMAGES], {"columns": 3}),
+    "manifold": (plotting.manifold, [IMAGES.reshape(2, 3, 5, 4, 1)], {"extent": (-1.6, 1.6)}),
+    "latent_scatter": (plotting.latent_scatter, [RNG.normal(size=(40, 2)), np.arange(40) % 10], {}),
+    "curves": (plotting.curves, [{"elbo": np.array([-200.0, -160.0])}], {"xlabel": "epoch", "ylabel": "nats"}),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_plot_is_a_figure_that_is_closed_and_leaves_its_input_and_the_style_alone(name):
+    function, arrays, options = CASES[name]
+    inputs = [array["elbo"] if isinstance(array, dict) else array for array in arrays]
+    before = [array.copy() for array in inputs]
+    style = dict(plt.rcParams)
+    figure = function(*arrays, **options)
+    assert isinstance(figure, Figure)
+    assert plt.get_fignums() == []
+    for array, kept in zip(inputs, before, strict=True):
+        np.testing.assert_array_equal(array, kept)
+    assert dict(plt.rcParams) == style
+
+
+def pictures(figure: Figure) -> list[np.ndarray]:
+    return [axis.images[0].get_array().data for axis in figure.axes if axis.images]
+
+
+@pytest.mark.parametrize(("n", "columns", "rows"), [(6, 3, 2), (6, 4, 2), (1, 8, 1), (6, 6, 1)])
+def test_an_image_grid_shows_every_image_in_rows(n, columns, rows):
+    figure = plotting.image_grid(IMAGES[:n], columns)
+    assert len(figure.axes) == rows * columns
+    shown = pictures(figure)
+    assert len(shown) == n
+    np.testing.assert_array_equal(shown, IMAGES[:n, ..., 0])
+    places = [(axis.get_subplotspec().rowspan.start, axis.get_subplotspec().colspan.start) for axis in figure.axes[:n]]
+    assert places == [divmod(index, columns) for index in range(n)]
+
+
+def test_ink_is_black_on_paper_in_the_same_shade_in_every_image():
+    figure = plotting.image_grid(np.array([np.zeros((2, 2)), np.full((2, 2), 0.5), np.ones((2, 2))]))
+    (scale,) = {(axis.images[0].cmap.name, *axis.images[0].get_clim()) for axis in figure.axes[:3]}
+    assert scale == ("gray_r", 0, 1)
+    colors = [figure.axes[0].images[0].to_rgba(picture)[0, 0, :3] for picture in pictures(figure)]
+    np.testing.assert_allclose(colors, [[1, 1, 1], [0.5, 0.5, 0.5], [0, 0, 0]], atol=0.01)
+
+
+@pytest.mark.parametrize("dropped", [(), (0,)], ids=["with a channel", "without"])
+def test_bytes_and_grays_look_the_same(dropped):
+    levels = RNG.integers(0, 256, (3, 4, 4, 1), dtype=np.uint8)
+    levels = levels[..., 0] if dropped else levels
+    for by_bytes, by_grays in zip(
+        pictures(plotting.image_grid(levels)), pictures(plotting.image_grid(levels / 255)), strict=True
+    ):
+        np.testing.assert_allclose(by_bytes, by_grays)
+
+
+def test_colors_are_shown_as_colors():
+    (shown,) = pictures(plotting.image_grid(RNG.uniform(size=(1, 4, 4, 3))))
+    assert shown.shape == (4, 4, 3)
+
+
+def test_titles_stand_above_images_and_labels_beside_rows():
+    figure = plotting.image_grid(IMAGES, columns=3, titles=list("abcdef"), row_labels=["data", "decoded"])
+    assert [axis.get_title() for axis in figure.axes] == list("abcdef")
+    assert [axis.get_ylabel() for axis in figure.axes] == ["data", "", "", "decoded", "", ""]
+
+
+def test_tile_puts_every_image_in_its_place():
+    images = RNG.uniform(size=(2, 3, 5, 4, 1))
+    tiled = plotting.tile(images)
+    assert tiled.shape == (10, 12)
+    for row, column in np.ndindex(2, 3):
+        place = tiled[5 * row : 5 * row + 5, 4 * column : 4 * column + 4]
+        np.testing.assert_array_equal(place, images[row, column, ..., 0])
+    assert plotting.tile(RNG.uniform(size=(2, 3, 5, 4, 3))).shape == (10, 12, 3)
+
+
+def test_a_manifold_is_one_picture_with_latents_at_the_ends_of_its_axes():
+    images = RNG.uniform(size=(2, 3, 5, 4, 1))
+    figure = plotting.manifold(images, extent=(-1.5, 2))
+    (shown,) = pictures(figure)
+    np.testing.assert_array_equal(shown, plotting.tile(images))
+    (axis,) = figure.axes
+    # The first row of the picture is at the top, where the second latent is largest.
+    assert axis.yaxis_inverted()
+    for ticks, labels, ends in (
+        (axis.get_xticks(), axis.get_xticklabels(), [(0, "-1.5"), (11, "2")]),
+        (axis.get_yticks(), axis.get_yticklabels(), [(0, "2"), (9, "-1.5")]),
+    ):
+        assert [(tick, label.get_text()) for tick, label in zip(ticks, labels, strict=True)] == ends
+
+
+def test_a_latent_scatter_shows_every_point_and_names_each_class_at_its_median():
+    z, labels = RNG.normal(size=(30, 2)), np.repeat([3, 5, 8], 10)
+    (axis,) = plotting.latent_scatter(z, labels).axes
+    assert [text.get_text() for text in axis.texts] == ["3", "5", "8"]
+    for points, text, label in zip(axis.collections, axis.texts, (3, 5, 8), strict=True):
+        np.testing.assert_array_equal(points.get_offsets(), z[labels == label])
+        np.testing.assert_allclose(text.xy, np.median(z[labels == label], axis=0))
+    assert len({tuple(points.get_facecolor()[0]) for points in axis.collections}) == 3
+
+
+@pytest.mark.parametrize(("z", "labels"), [((5, 3), 5), ((5,), 5), ((5, 2), 4)])
+def test_latents_that_cannot_be_scattered_are_refused(z, labels):
+    with pytest.raises(ValueError, match="expected latents"):
+        plotting.latent_scatter(np.zeros(z), np.zeros(labels))
+
+
+def test_curves_count_epochs_from_one_and_are_named():
+    series = {"a": [3.0, 2.0, 1.0], "b": [1.0, 5.0]}
+    (axis,) = plotting.curves(series, "epoch", "nats", reference=-157.02).axes
+    *drawn, reference = axis.lines
+    for line, (name, values) in zip(drawn, series.items(), strict=True):
+        assert line.get_label() == name
+        np.testing.assert_array_equal(line.get_xdata(), np.arange(1, len(values) + 1))
+        np.testing.assert_array_equal(line.get_ydata(), values)
+    np.testing.assert_array_equal(reference.get_ydata(), -157.02)
+    assert [text.get_text() for text in axis.get_legend().texts] == ["a", "b", "published: -157.02"]
+    assert (axis.get_xlabel(), axis.get_ylabel()) == ("epoch", "nats")
+
+
+# --- animations ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def frames() -> list[np.ndarray]:
+    """Three frames of four images, each of another gray."""
+    return [np.full((4, 6, 5, 1), 0.2 * (number + 1)) * np.array([1, 0, 1, 1]).reshape(4, 1, 1, 1)
+            for number in range(3)]  # fmt: skip
+
+
+def test_an_animation_has_a_frame_for_each_and_loops_for_ever(frames, tmp_path):
+    path = plotting.animate(frames, tmp_path / "digits.gif", columns=2, seconds=0.4)
+    assert path == tmp_path / "digits.gif"
+    with Image.open(path) as gif:
+        assert gif.n_frames == 3
+        assert gif.info["loop"] == 0
+        assert [frame.info["duration"] for frame in ImageSequence.Iterator(gif)] == [400, 400, 1600]
+        assert gif.size == (3 * 2 * 5, 3 * 2 * 6)
+        for number, frame in enumerate(ImageSequence.Iterator(gif)):
+            shades = np.asarray(frame.convert("L"), float) / 255
+            expected = np.repeat(np.repeat(1 - plotting.tile(frames[number].reshape(2, 2, 6, 5, 1)), 3, 0), 3, 1)
+            np.testing.assert_allclose(shades, expected, atol=1 / 255)
+    assert plt.get_fignums() == []
+
+
+def test_an_animation_leaves_its_frames_as_they_are(frames, tmp_path):
+    before = [frame.copy() for frame in frames]
+    plotting.animate(frames, str(tmp_path / "digits.gif"))
+    for frame, kept in zip(frames, before, strict=True):
+        np.testing.assert_array_equal(frame, kept)
+
+
+def test_grays_beyond_black_and_white_are_drawn_black_and_white(tmp_path):
+    path = plotting.animate([np.array([-0.2, 1.2]).reshape(2, 1, 1, 1)], tmp_path / "one.gif", columns=2)
+    with Image.open(path) as gif:
+        np.testing.assert_array_equal(np.asarray(gif.convert("L"))[0], [255] * 3 + [0] * 3)
+
+
+@pytest.mark.parametrize("name", ["digits.png", "digits"])
+def test_an_animation_is_a_gif(frames, name, tmp_path):
+    with pytest.raises(ValueError, match=r"ending in \.gif"):
+        plotting.animate(frames, tmp_path / name)
+
+
+def test_an_animation_needs_a_frame_and_full_rows(frames, tmp_path):
+    with pytest.raises(ValueError, match="at least one frame"):
+        plotting.animate([], tmp_path / "digits.gif")
+    with pytest.raises(ValueError, match="reshape"):
+        plotting.animate(frames, tmp_path / "digits.gif", columns=3)
+    assert not list(tmp_path.iterdir())
