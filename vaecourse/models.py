@@ -120,6 +120,10 @@ class VAE(keras.Model):
         mean, logvar = self.posterior_parameters(x)
         return tfd.MultivariateNormalDiag(mean, tf.exp(0.5 * logvar))
 
+    def reparameterize(self, mean: tf.Tensor, logvar: tf.Tensor, eps: tf.Tensor) -> tf.Tensor:
+        """Return the posterior samples of the noise `eps`: :func:`vaecourse.objectives.reparameterize`."""
+        return objectives.reparameterize(mean, logvar, eps)
+
     def decode(self, z) -> tfd.Distribution:
         """Return p(x|z) for latents `(..., d)`: a distribution whose events are images."""
         return self.likelihood.distribution(self._decoder_output(z))
@@ -139,7 +143,7 @@ class VAE(keras.Model):
             Noise of the posterior sample that is decoded; without it the posterior mean is.
         """
         mean, logvar = self.posterior_parameters(x)
-        z = mean if eps is None else objectives.reparameterize(mean, logvar, eps)
+        z = mean if eps is None else self.reparameterize(mean, logvar, eps)
         return self.likelihood(self._decoder_output(z))
 
     def call(self, x):
@@ -160,7 +164,7 @@ class VAE(keras.Model):
         Noise with a leading axis of samples is averaged over it.
         """
         mean, logvar = self.posterior_parameters(x)
-        log_likelihood = self._log_likelihood(x, objectives.reparameterize(mean, logvar, eps))
+        log_likelihood = self._log_likelihood(x, self.reparameterize(mean, logvar, eps))
         if self.kl == "analytic":
             kl = objectives.analytic_kl(mean, logvar)
         else:
@@ -170,7 +174,7 @@ class VAE(keras.Model):
     def log_weights(self, x, eps: tf.Tensor) -> tf.Tensor:
         """Return log p(x, z)/q(z|x) per sample and image, `(samples, batch)`, for noise `(samples, batch, d)`."""
         mean, logvar = self.posterior_parameters(x)
-        log_likelihood = self._log_likelihood(x, objectives.reparameterize(mean, logvar, eps))
+        log_likelihood = self._log_likelihood(x, self.reparameterize(mean, logvar, eps))
         return log_likelihood - objectives.monte_carlo_kl(mean, logvar, eps)
 
     # --- Keras -----------------------------------------------------------------------------------------------------
