@@ -1,5 +1,7 @@
 """What the tests share: a few real digits, and models that train in a second."""
 
+import gc
+
 import keras
 import matplotlib
 import numpy as np
@@ -67,3 +69,10 @@ def small_mnist(monkeypatch) -> dict[str, np.ndarray]:
     }
     monkeypatch.setitem(data._DIGESTS, "mnist", data.array_digest(list(arrays.values())))
     return arrays
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _free_graphs():
+    """Free the graphs of a file's models: those of a whole session at once take the collector half a minute."""
+    yield
+    gc.collect()

@@ -85,15 +85,9 @@ def test_fit_is_the_loop_written_out(train, trained, tiny, images, options):
     assert_other_weights(by_loop, tiny(**options))
 
 
-@pytest.mark.parametrize(
-    "options", [{"seed": 1}, {"beta": 2.0}, {"kl": "monte_carlo"}, {"samples": 2}, {"fit": {"shuffle": False}}], ids=str
-)
-def test_every_choice_changes_the_training(train, trained, options):
-    assert_other_weights(train(**options), trained)
-
-
 def test_trainings_do_not_disturb_each_other(train, trained):
     other = train(seed=1)
+    assert_other_weights(other, trained)
     tf.random.normal((3,))
     np.random.default_rng().random()
     assert_equal_weights(train(), trained)
@@ -115,15 +109,17 @@ def test_a_second_fit_continues_the_first(train, trained, images):
     assert any((one != two).any() for one, two in zip(after_one_epoch, vae.get_weights(), strict=True))
 
 
-def test_without_shuffling_every_epoch_visits_the_images_as_they_stand(train, images):
-    as_a_dataset = train(data.batches(images, BATCH), batch_size=None)
-    assert_equal_weights(train(fit={"shuffle": False}), as_a_dataset)
+def test_without_shuffling_every_epoch_visits_the_images_as_they_stand(train, trained, images):
+    unshuffled = train(fit={"shuffle": False})
+    assert_equal_weights(unshuffled, train(data.batches(images, BATCH), batch_size=None))
+    assert_other_weights(unshuffled, trained)
 
 
 @pytest.mark.parametrize("structure", ["x", "(x,)"])
 def test_a_data_set_of_the_same_batches_gives_the_same_training(train, trained, images, structure):
     steps = tf.data.Dataset.range(EPOCHS)
     batches = steps.flat_map(lambda epoch: data.batches(images, BATCH, seed=0, step=epoch * (STEPS // EPOCHS)))
+    batches = batches.apply(tf.data.experimental.assert_cardinality(STEPS))
     if structure == "(x,)":
         batches = batches.map(lambda x: (x,))
     assert_equal_weights(train(batches, batch_size=None, epochs=1), trained)
@@ -332,7 +328,7 @@ def test_validation_split_sets_the_last_images_aside(train, images):
 
 @pytest.mark.parametrize(
     "likelihood",
-    [likelihoods.Bernoulli(grays=True), likelihoods.ContinuousBernoulli(), likelihoods.Gaussian("learned", "linear")],
+    [likelihoods.Bernoulli(grays=True), likelihoods.Gaussian("learned", "linear")],
     ids=lambda likelihood: type(likelihood).__name__,
 )
 def test_a_saved_model_is_the_same_when_loaded(likelihood, grays, tmp_path):

@@ -78,8 +78,7 @@ def test_a_training_killed_within_an_epoch_and_resumed_ends_with_the_weights_of_
         assert expected.files == weights.files
         for name in expected.files:
             np.testing.assert_array_equal(weights[name], expected[name])
-    assert not os.listdir(tmp_path / "killed")
-    assert not (tmp_path / "uninterrupted").exists()
+    assert os.listdir(tmp_path / "killed") == os.listdir(tmp_path / "uninterrupted") == []
 
 
 class Interruption(keras.callbacks.Callback):
@@ -163,6 +162,36 @@ def test_the_optimizer_knows_the_epoch_better_than_a_number_that_was_being_writt
     (folder / "backup" / "training_metadata.json").write_text(written)
     vae = tiny()
     assert resumed(vae, images, folder) == [3]
+    assert_equal_weights(vae, uninterrupted)
+
+
+def test_an_interrupted_model_goes_on_where_it_is_fitted_again_as_in_a_notebook(tiny, images, uninterrupted, tmp_path):
+    vae = tiny()
+    with pytest.raises(KeyboardInterrupt):
+        vae.fit(images, epochs=EPOCHS, verbose=0, callbacks=[training.resume_from(tmp_path), Interruption()])
+    assert int(vae.optimizer.iterations) == 3 * STEPS_PER_EPOCH + 2
+    assert resumed(vae, images, tmp_path) == [3]
+    assert_equal_weights(vae, uninterrupted)
+
+
+def test_a_resumed_training_counts_its_epochs_from_where_it_began(tiny, images, uninterrupted, tmp_path):
+    """Of a model that had been trained before, by a training of its own."""
+
+    def trained_before():
+        vae = tiny()
+        vae.fit(images, epochs=2, verbose=0)
+        return vae
+
+    class InterruptedEarly(Interruption):
+        def on_epoch_begin(self, epoch, logs=None):
+            self.epoch = epoch + 2
+
+    with pytest.raises(KeyboardInterrupt):
+        trained_before().fit(
+            images, epochs=2, verbose=0, callbacks=[training.resume_from(tmp_path), InterruptedEarly()]
+        )
+    vae = trained_before()
+    assert vae.fit(images, epochs=2, verbose=0, callbacks=[training.resume_from(tmp_path)]).epoch == [1]
     assert_equal_weights(vae, uninterrupted)
 
 

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 import keras
@@ -105,16 +106,20 @@ class _Resume(keras.callbacks.BackupAndRestore):
     """Keras' backup, made proof against a kill between its two files, and against a later `fit`.
 
     Keras writes the weights and then the number of the epoch.  Killed in between, it would resume the weights of one
-    epoch with the number of another; the optimizer's counter, which is saved with the weights, knows better.  And it
-    would begin every later `fit` of the same model at the epoch from which this one was resumed.
+    epoch with the number of another; the optimizer's counter, which is saved with the weights, knows better, together
+    with the step at which the training began.  And it would begin every later `fit` of the same model at the epoch
+    from which this one was resumed.
     """
 
     def on_train_begin(self, logs=None):
-        start = int(self.model.optimizer.iterations)
+        first_step = Path(self.backup_dir, "first_step")
+        if not any(first_step.parent.glob("*.weights.h5*")):  # nothing to resume: the training begins here
+            first_step.parent.mkdir(parents=True, exist_ok=True)
+            first_step.write_text(str(int(self.model.optimizer.iterations)))
         with contextlib.suppress(json.JSONDecodeError):  # killed while the number was being written
             super().on_train_begin(logs)
         if self.params["steps"]:
-            done = int(self.model.optimizer.iterations) - start
+            done = int(self.model.optimizer.iterations) - int(first_step.read_text())
             self.model._initial_epoch = done // self.params["steps"]
 
     def on_epoch_begin(self, epoch, logs=None):
