@@ -18,14 +18,14 @@ class RunTable(Directive):
 
     def run(self):
         """Build the table from the records in the chapters."""
-        rows = [self._row(path) for path in chapters.paths()]
-        total = (
-            sum(
-                chapters.record(chapters.read(path)).get("seconds", 0)
-                for path in chapters.paths()
-            )
-            / 60
-        )
+        read = [chapters.read(path) for path in chapters.paths()]
+        records = [chapters.record(chapter) for chapter in read]
+        module = chapters.module_digest()
+        rows = [
+            self._row(chapters.title(chapter), record, module)
+            for chapter, record in zip(read, records, strict=True)
+        ]
+        total = sum(record.get("seconds", 0) for record in records) / 60
         rows.append(["All", "", "", f"{total:.1f}", ""])
         table = nodes.table(classes=["table"])
         group = nodes.tgroup(cols=len(self.head))
@@ -33,32 +33,21 @@ class RunTable(Directive):
         group += nodes.thead("", self._cells(self.head))
         group += nodes.tbody("", *map(self._cells, rows))
         table += group
-        return [table, nodes.paragraph(text=self._versions())]
+        return [table, nodes.paragraph(text=self._versions(records))]
 
-    def _row(self, path):
-        chapter = chapters.read(path)
-        record = chapters.record(chapter)
+    def _row(self, title, record, module):
         if not record:
-            return [chapters.title(chapter), "never", "", "", ""]
-        changed = "changed" if record["module"] != chapters.module_digest() else "the same"
-        minutes = f"{record['seconds'] / 60:.1f}"
-        return [
-            chapters.title(chapter),
-            record["date"],
-            f"{record['data']}, {record['device']}",
-            minutes,
-            changed,
-        ]
+            return [title, "never", "", "", ""]
+        changed = "changed" if record["module"] != module else "the same"
+        place = f"{record['data']}, {record['device']}"
+        return [title, record["date"], place, f"{record['seconds'] / 60:.1f}", changed]
 
     def _cells(self, texts):
         return nodes.row("", *(nodes.entry("", nodes.paragraph(text=text)) for text in texts))
 
-    def _versions(self):
-        records = [chapters.record(chapters.read(path)) for path in chapters.paths()]
-        used = sorted(
-            {", ".join(f"{k} {v}" for k, v in r["versions"].items()) for r in records if r}
-        )
-        return "Versions: " + "; ".join(used) + "."
+    def _versions(self, records):
+        used = {", ".join(f"{k} {v}" for k, v in r["versions"].items()) for r in records if r}
+        return "Versions: " + "; ".join(sorted(used)) + "."
 
 
 def hide_buttons_without_address(app, config):
