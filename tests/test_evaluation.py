@@ -8,7 +8,7 @@ import scipy
 from scipy import stats
 from scipy.special import expit
 
-from vaecourse import VAE, data, evaluation, likelihoods, models, networks, objectives
+from vaecourse import VAE, data, evaluation, fitting, likelihoods, networks, objectives
 
 PIXELS = (2, 2, 1)
 QUADRATURE = {"points": 128, "reach": 6.0}
@@ -58,7 +58,7 @@ def test_fewer_than_two_values_have_no_standard_error(values):
         evaluation.Estimate.of(np.array(values))
 
 
-@pytest.mark.parametrize(("n", "samples"), [(models.EVALUATION_BATCH + 16, 1), (30, 40), (2, 501)])
+@pytest.mark.parametrize(("n", "samples"), [(fitting.EVALUATION_BATCH + 16, 1), (30, 40), (2, 501)])
 def test_every_image_has_its_terms_and_weighs_the_same_however_the_batches_fall(tiny, binary, n, samples):
     vae, x = tiny(), binary[:n]
     terms = evaluation.elbo_terms(vae, x, samples)

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from vaecourse import VAE, data, likelihoods, models, networks, objectives
+from vaecourse import VAE, data, fitting, likelihoods, networks, objectives
 
 tfd = tfp.distributions
 
@@ -80,8 +80,9 @@ def test_fit_is_the_loop_written_out(train, trained, tiny, images, options):
             step += 1
     assert step == STEPS
     by_fit = train(**options) if options else trained
-    # A compiled step may sum in another order than this one: an ulp or two of weights below 1.
-    assert_equal_weights(by_loop, by_fit, tolerance=1e-6)
+    # A compiled step may sum in another order than this one, and Adam divides by gradients that may be near zero: 2e-6
+    # was seen where the CPU has AVX-512.  Another objective moves weights by more than 1e-4.
+    assert_equal_weights(by_loop, by_fit, tolerance=1e-5)
     assert_other_weights(by_loop, tiny(**options))
 
 
@@ -260,11 +261,11 @@ def half_beta(tiny):
     return tiny(beta=0.5, kl="monte_carlo", seed=3)
 
 
-@pytest.mark.parametrize("n", [1, 7, models.EVALUATION_BATCH, models.EVALUATION_BATCH + 16])
+@pytest.mark.parametrize("n", [1, 7, fitting.EVALUATION_BATCH, fitting.EVALUATION_BATCH + 16])
 def test_evaluate_is_the_mean_over_images_of_their_terms(half_beta, binary, n):
     x = binary[:n]
     terms, first = [], 0
-    for batch in data.batches(x, models.EVALUATION_BATCH):
+    for batch in data.batches(x, fitting.EVALUATION_BATCH):
         eps = tf.random.stateless_normal((1, len(batch), 2), (-1 - half_beta.seed, first))
         terms.append(half_beta.terms(batch, eps))
         first += len(batch)

@@ -20,7 +20,7 @@ import test_models
 import test_objectives
 import test_plotting
 
-from vaecourse import data, evaluation, likelihoods, linear_gaussian, models, objectives, plotting
+from vaecourse import data, evaluation, fitting, likelihoods, linear_gaussian, models, objectives, plotting
 
 
 @dataclass
@@ -81,11 +81,11 @@ def the_loop(tiny, binary):
 
 def the_evaluation(tiny, binary):
     vae = tiny(beta=0.5, kl="monte_carlo", seed=3)
-    test_models.test_evaluate_is_the_mean_over_images_of_their_terms(vae, binary, models.EVALUATION_BATCH + 16)
+    test_models.test_evaluate_is_the_mean_over_images_of_their_terms(vae, binary, fitting.EVALUATION_BATCH + 16)
 
 
 def the_estimate(tiny, binary):
-    n = models.EVALUATION_BATCH + 16
+    n = fitting.EVALUATION_BATCH + 16
     test_evaluation.test_every_image_has_its_terms_and_weighs_the_same_however_the_batches_fall(tiny, binary, n, 1)
 
 

@@ -127,6 +127,7 @@ def test_an_unknown_recipe_is_refused():
 def test_a_recipe_of_grays_leaves_them_gray(budget):
     gray = recipes.Recipe(
         source="none",
+        chapter="none",
         network="mlp",
         network_options={"latent_dim": 2, "hidden": (4,)},
         pixels="grays",

@@ -5,11 +5,14 @@ Rooms, from the ground floor up; a room imports only from the floors below it.
 ====== ==================================================================
 floor  rooms
 ====== ==================================================================
-4      :mod:`~vaecourse.recipes`, :mod:`~vaecourse.evaluation`
-3      :mod:`~vaecourse.models`, :mod:`~vaecourse.linear_gaussian`
+6      :mod:`~vaecourse.recipes`, :mod:`~vaecourse.evaluation`
+5      :mod:`~vaecourse.digit_models`
+4      :mod:`~vaecourse.models`, :mod:`~vaecourse.linear_gaussian`
+3      :mod:`~vaecourse.fitting`
 2      :mod:`~vaecourse.objectives`, :mod:`~vaecourse.training`
 1      :mod:`~vaecourse.data`, :mod:`~vaecourse.networks`,
-       :mod:`~vaecourse.likelihoods`, :mod:`~vaecourse.plotting`
+       :mod:`~vaecourse.likelihoods`, :mod:`~vaecourse.graph_era`,
+       :mod:`~vaecourse.plotting`
 ====== ==================================================================
 
 Everything is in nats per image: sums over pixels and latents, means over the batch.
@@ -23,14 +26,34 @@ with quiet_native_log():
 
     tensorflow.config.list_physical_devices()  # the search for devices is logged natively, too
 
-from vaecourse import data, evaluation, likelihoods, linear_gaussian, models, networks, objectives, recipes, training
+from vaecourse import (
+    data,
+    digit_models,
+    evaluation,
+    fitting,
+    graph_era,
+    likelihoods,
+    linear_gaussian,
+    models,
+    networks,
+    objectives,
+    recipes,
+    training,
+)
+from vaecourse.digit_models import ConditionalVAE, DigitVAE, SemiSupervisedVAE
 from vaecourse.models import VAE
 
 __version__ = "0.1.0"
 __all__ = [
     "VAE",
+    "ConditionalVAE",
+    "DigitVAE",
+    "SemiSupervisedVAE",
     "data",
+    "digit_models",
     "evaluation",
+    "fitting",
+    "graph_era",
     "likelihoods",
     "linear_gaussian",
     "models",

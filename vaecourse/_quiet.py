@@ -1,8 +1,7 @@
-"""Importing TensorFlow without its native start-up log."""
+"""TensorFlow without its native start-up log."""
 
 import contextlib
 import os
-import sys
 
 
 @contextlib.contextmanager
@@ -10,11 +9,8 @@ def quiet_native_log():
     """Discard what native code writes to file descriptor 2 while the block runs.
 
     TensorFlow logs the instruction sets it could use before Python can configure it, in words that differ from
-    machine to machine.  Python's own errors are not lost: they are raised, not written.
+    machine to machine, and the first run of a session says which passes it leaves out.  Python's own errors are not lost: they are raised, not written.
     """
-    if "tensorflow" in sys.modules:
-        yield
-        return
     try:
         kept = os.dup(2)
     except OSError:  # no stderr at all, as under pythonw

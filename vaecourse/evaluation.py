@@ -3,11 +3,13 @@
 import math
 from dataclasses import dataclass
 
+import keras
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from vaecourse import data, likelihoods, models, objectives
+from vaecourse import data, digit_models, likelihoods, models, objectives
+from vaecourse.fitting import EVALUATION_BATCH
 
 tfd = tfp.distributions
 
@@ -37,7 +39,7 @@ class Estimate:
         return f"{self.mean:.2f} ± {self.standard_error:.2f}"
 
 
-def elbo_terms(vae: models.VAE, images: np.ndarray, samples: int = 1, seed: int = 0) -> models.Terms:
+def elbo_terms(vae: models.VAE, images: np.ndarray, samples: int = 1, seed: int = 0, labels=None) -> models.Terms:
     """Return log-likelihood and KL of every image, as numpy arrays `(n,)` in nats.
 
     Parameters
@@ -47,14 +49,16 @@ def elbo_terms(vae: models.VAE, images: np.ndarray, samples: int = 1, seed: int 
     samples : int
         Samples of z for each image, over which both terms are averaged.
     seed : int
+    labels : array `(n,)`, optional
+        For models that know digits: the terms are then those of a bound on log p(x|y).
     """
-    terms = _by_batch(vae, images, samples, seed, vae.terms)
+    terms = _by_batch(vae, images, samples, seed, vae.terms, labels=labels)
     return models.Terms(*(np.concatenate(part) for part in zip(*terms, strict=True)))
 
 
-def elbo(vae: models.VAE, images: np.ndarray, samples: int = 1, seed: int = 0) -> Estimate:
-    """Return the mean ELBO over images, in nats, with its standard error."""
-    return Estimate.of(objectives.elbo(*elbo_terms(vae, images, samples, seed)))
+def elbo(vae: models.VAE, images: np.ndarray, samples: int = 1, seed: int = 0, labels=None) -> Estimate:
+    """Return the mean ELBO over images, in nats, with its standard error; given labels, of log p(x|y)."""
+    return Estimate.of(objectives.elbo(*elbo_terms(vae, images, samples, seed, labels)))
 
 
 def importance_log_likelihood(vae: models.VAE, images: np.ndarray, samples: int, seed: int = 0) -> np.ndarray:
@@ -133,7 +137,7 @@ def active_units(vae: models.VAE, images: np.ndarray, threshold: float = 0.01) -
     -------
     bool array `(d,)`
     """
-    means = np.concatenate([vae.posterior_parameters(x)[0] for x in data.batches(images, models.EVALUATION_BATCH)])
+    means = np.concatenate([vae.posterior_parameters(x)[0] for x in data.batches(images, EVALUATION_BATCH)])
     return means.var(axis=0) > threshold
 
 
@@ -170,14 +174,82 @@ def traversal(vae: models.VAE, z: np.ndarray, latent: int, values: np.ndarray) -
     return vae.decode(z).mean().numpy()
 
 
-def _by_batch(vae, images, samples, seed, function, first=0) -> list:
-    """Return `function(x, eps)` of every batch; the noise is a function of the seed and a number, from `first` on."""
+def bound(vae: digit_models.SemiSupervisedVAE, images: np.ndarray, labels=None, samples: int = 1, seed=0) -> Estimate:
+    """Return the mean over images of :meth:`vaecourse.digit_models.SemiSupervisedVAE.bound`.
+
+    Without labels it bounds log p(x), with them log p(x, y).
+    """
+
+    def per_image(x, eps, y=None):
+        return tf.reduce_mean(tf.stack([vae.bound(x, one, y) for one in tf.unstack(eps)]), axis=0)
+
+    return Estimate.of(np.concatenate(_by_batch(vae, images, samples, seed, per_image, labels=labels)))
+
+
+def accuracy(classifier: keras.Model, images: np.ndarray, labels: np.ndarray) -> Estimate:
+    """Return the share of images whose label has the largest of the classifier's outputs."""
+    if len(images) != len(labels):
+        raise ValueError(f"expected a label for each image, got {len(images)} images and {len(labels)} labels")
+    right = [np.argmax(classifier(x), axis=-1) == y for x, y in data.batches((images, labels), EVALUATION_BATCH)]
+    return Estimate.of(np.concatenate(right))
+
+
+def sample_accuracy(vae: digit_models.DigitVAE, judge: keras.Model, per_class: int = 100, seed: int = 0) -> Estimate:
+    """Return the share of class-conditional samples that a classifier takes for the digit that was asked for.
+
+    Parameters
+    ----------
+    vae : DigitVAE, ConditionalVAE or SemiSupervisedVAE
+    judge : keras.Model
+        Returns logits; trained on real images, and by nothing that the VAE has seen to its own advantage.
+    per_class : int
+        Samples for each class; mean images of draws from the prior.
+    seed : int
+    """
+    labels = np.repeat(np.arange(vae.classes), per_class)
+    return accuracy(judge, vae.sample(len(labels), seed, labels).numpy(), labels)
+
+
+def leakage(vae: digit_models.DigitVAE, train: tuple, test: tuple, neighbors: int = 15, seed: int = 0) -> Estimate:
+    """Return how well the digit can be read from z ~ q, by the vote of the nearest neighbors.
+
+    If the latents held nothing but style, it would be chance.
+
+    Parameters
+    ----------
+    vae : DigitVAE, ConditionalVAE or SemiSupervisedVAE
+    train, test : (images, labels)
+        The neighbors, and those who ask them.
+    neighbors : int
+    seed : int
+
+    Returns
+    -------
+    Estimate
+        The share of test images whose digit is read rightly.
+    """
+    from sklearn.neighbors import KNeighborsClassifier
+
+    def latents(x, eps, y=None):
+        return vae.reparameterize(*vae.posterior_parameters(x, y), eps)[0]
+
+    train_z, test_z = (
+        np.concatenate(_by_batch(vae, images, 1, part + 2 * seed, latents, labels=labels))
+        for part, (images, labels) in enumerate((train, test))
+    )
+    reader = KNeighborsClassifier(neighbors).fit(train_z, train[1])
+    return Estimate.of(reader.predict(test_z) == test[1])
+
+
+def _by_batch(vae, images, samples, seed, function, first=0, labels=None) -> list:
+    """Return `function(x, eps[, y])` by batch; the noise is a function of the seed and a number, from `first` on."""
     if samples < 1:
         raise ValueError(f"expected at least one sample, got {samples}")
-    images = vae.checked(images)
-    size = max(1, models.EVALUATION_BATCH // samples)
+    images, labels = vae.checked(images), vae.checked_labels(labels)
+    examples = (images,) if labels is None else (images, labels)
+    size = max(1, EVALUATION_BATCH // samples)
     results = []
-    for index, x in enumerate(data.batches(images, size), start=first):
+    for index, (x, *y) in enumerate(data.batches(examples, size), start=first):
         eps = tf.random.stateless_normal((samples, len(x), vae.latent_dim), (seed, index), dtype=vae.variable_dtype)
-        results.append(tf.nest.map_structure(lambda tensor: tensor.numpy(), function(x, eps)))
+        results.append(tf.nest.map_structure(lambda tensor: tensor.numpy(), function(x, eps, *y)))
     return results

@@ -57,7 +57,7 @@ class Likelihood(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class Bernoulli(Likelihood):
-    r"""Pixels are coin flips: log p(x|z) = Σ x ln p + (1 − x) ln(1 − p), p = sigmoid(output).
+    r"""Pixels are coin flips: log p(x|z) = Σ x ln p + (1 − x) ln(1 − p).
 
     Parameters
     ----------
@@ -65,18 +65,28 @@ class Bernoulli(Likelihood):
         By default only 0 and 1 are accepted, and the value is the log of a probability.  With ``grays=True`` any x in
         [0, 1] is: the value is then minus the cross-entropy, the *expected* log-likelihood of a pixel that is
         binarized with probability x.  It is no density of the gray itself (see :class:`ContinuousBernoulli`).
+    probability : {"sigmoid", "rectified"}
+        How the decoder's output becomes p.  Rectified, as in :cite:t:`theailearner`, it is clipped to
+        [10⁻⁷, 1 − 10⁻⁷], as Keras' `binary_crossentropy` does: a pixel that leaves this range has no gradient.
     """
 
-    def __init__(self, grays: bool = False, **kwargs):
+    def __init__(self, grays: bool = False, probability: str = "sigmoid", **kwargs):
         super().__init__(**kwargs)
+        if probability not in ("sigmoid", "rectified"):
+            raise ValueError(f"expected 'sigmoid' or 'rectified' for probability, got {probability!r}")
         self.grays = grays
+        self.probability = probability
         self.support = "[0, 1]" if grays else "{0, 1}"
 
     def pixels(self, output):
+        if self.probability == "rectified":
+            return tfd.Bernoulli(probs=tf.clip_by_value(output, 1e-7, 1 - 1e-7), dtype=output.dtype)
         return tfd.Bernoulli(logits=output, dtype=output.dtype)
 
     def log_prob(self, output, images):
-        """As the distribution's `log_prob`, by TensorFlow's fused cross-entropy."""
+        """As the distribution's `log_prob`, by TensorFlow's fused cross-entropy where there are logits."""
+        if self.probability == "rectified":
+            return super().log_prob(output, images)
         shape = tf.broadcast_dynamic_shape(tf.shape(output), tf.shape(images))
         images, logits = tf.broadcast_to(images, shape), tf.broadcast_to(output, shape)
         cross_entropy = tf.nn.sigmoid_cross_entropy_with_logits(labels=images, logits=logits)
@@ -91,7 +101,7 @@ class Bernoulli(Likelihood):
             )
 
     def get_config(self):
-        return {**super().get_config(), "grays": self.grays}
+        return {**super().get_config(), "grays": self.grays, "probability": self.probability}
 
 
 @keras.saving.register_keras_serializable(PACKAGE)

@@ -40,7 +40,6 @@ def convolutional(
         If there is no latent, or the shape is not one of images that can be halved twice.
     """
     _check(latent_dim, image_shape, multiple=4)
-    height, width, channels = image_shape
     first, second = filters
     encoder = keras.Sequential(
         [
@@ -52,18 +51,7 @@ def convolutional(
         ],
         name="encoder",
     )
-    decoder = keras.Sequential(
-        [
-            keras.Input((latent_dim,)),
-            layers.Dense(height // 4 * (width // 4) * first, activation="relu"),
-            layers.Reshape((height // 4, width // 4, first)),
-            layers.Conv2DTranspose(second, 3, strides=2, padding="same", activation="relu"),
-            layers.Conv2DTranspose(first, 3, strides=2, padding="same", activation="relu"),
-            layers.Conv2DTranspose(channels, 3, padding="same"),
-        ],
-        name="decoder",
-    )
-    return _seeded(encoder, decoder, seed)
+    return _seeded((encoder, _upsampling_decoder(latent_dim, (first, second, first), image_shape)), seed)
 
 
 def pooled(
@@ -78,7 +66,6 @@ def pooled(
     :func:`convolutional`.
     """
     _check(latent_dim, image_shape, multiple=4)
-    height, width, channels = image_shape
     first, second = filters
     encoder = keras.Sequential(
         [
@@ -94,18 +81,7 @@ def pooled(
         ],
         name="encoder",
     )
-    decoder = keras.Sequential(
-        [
-            keras.Input((latent_dim,)),
-            layers.Dense(height // 4 * (width // 4) * second, activation="relu"),
-            layers.Reshape((height // 4, width // 4, second)),
-            layers.Conv2DTranspose(second, 3, strides=2, padding="same", activation="relu"),
-            layers.Conv2DTranspose(first, 3, strides=2, padding="same", activation="relu"),
-            layers.Conv2DTranspose(channels, 3, padding="same"),
-        ],
-        name="decoder",
-    )
-    return _seeded(encoder, decoder, seed)
+    return _seeded((encoder, _upsampling_decoder(latent_dim, (second, second, first), image_shape)), seed)
 
 
 def mlp(
@@ -114,6 +90,12 @@ def mlp(
     activation: str = "sigmoid",
     image_shape: tuple[int, int, int] = IMAGE_SHAPE,
     seed: int | None = None,
+    *,
+    initial_deviation: float | None = None,
+    initial_bias: float = 0.0,
+    variance_floor: float = 0.0,
+    classes: int = 0,
+    conditional: bool = False,
 ) -> tuple[keras.Model, keras.Model]:
     """Build a multilayer perceptron: 500–500 in :cite:t:`zoltowski`, 128 in :cite:t:`zeldes`.
 
@@ -127,43 +109,151 @@ def mlp(
         Of the hidden layers.
     image_shape : (height, width, channels)
     seed : int, optional
+    initial_deviation : float, optional
+        Standard deviation of initial weights drawn from a normal distribution truncated at twice that, as in
+        :cite:t:`zoltowski`; without it they are drawn by Glorot's rule.
+    initial_bias : float
+        What the biases begin with.
+    variance_floor : float
+        What is added to the exponential to give the variance, 10⁻⁵ in :cite:t:`zeldes`.
+    classes : int
+        How many inputs the decoder has beside the latents.
+    conditional : bool
+        Whether the encoder is told the class, too: it then takes an image and `classes` numbers.
 
     Raises
     ------
     ValueError
-        If there is no latent, or the shape is not one of images.
+        If there is no latent, the shape is not one of images, or a conditional encoder has no classes.
     """
     _check(latent_dim, image_shape)
-    encoder = keras.Sequential(
-        [
-            keras.Input(image_shape),
-            layers.Flatten(),
-            *(layers.Dense(width, activation=activation) for width in hidden),
-            layers.Dense(2 * latent_dim),
-        ],
-        name="encoder",
-    )
+    if conditional and not classes:
+        raise ValueError("a conditional encoder needs classes, got classes=0")
+
+    def dense(width: int, **options) -> layers.Dense:
+        return layers.Dense(width, bias_initializer=keras.initializers.Constant(initial_bias), **options)
+
+    image = keras.Input(image_shape)
+    condition = [keras.Input((classes,))] if conditional else []
+    features = layers.Flatten()(image)
+    if conditional:
+        features = layers.Concatenate()([features, *condition])
+    for width in hidden:
+        features = dense(width, activation=activation)(features)
+    parameters = dense(2 * latent_dim)(features)
+    if variance_floor:
+        parameters = VarianceFloor(variance_floor)(parameters)
+    encoder = keras.Model([image, *condition] if conditional else image, parameters, name="encoder")
     decoder = keras.Sequential(
         [
-            keras.Input((latent_dim,)),
-            *(layers.Dense(width, activation=activation) for width in reversed(hidden)),
-            layers.Dense(math.prod(image_shape)),
+            keras.Input((latent_dim + classes,)),
+            *(dense(width, activation=activation) for width in reversed(hidden)),
+            dense(math.prod(image_shape)),
             layers.Reshape(image_shape),
         ],
         name="decoder",
     )
-    return _seeded(encoder, decoder, seed)
+    return _seeded((encoder, decoder), seed, initial_deviation)
 
 
-def _seeded(encoder: keras.Model, decoder: keras.Model, seed: int | None) -> tuple[keras.Model, keras.Model]:
-    """Draw the kernels anew, by Keras' default initializer but as a function of the seed."""
-    if seed is not None:
-        kernels = [
-            layer.kernel for network in (encoder, decoder) for layer in network.layers if hasattr(layer, "kernel")
-        ]
-        for index, kernel in enumerate(kernels):
-            kernel.assign(keras.initializers.GlorotUniform(1000 * seed + index)(kernel.shape))
-    return encoder, decoder
+def mlp_with_classifier(
+    latent_dim: int = 10,
+    hidden: Sequence[int] = (128,),
+    activation: str = "sigmoid",
+    image_shape: tuple[int, int, int] = IMAGE_SHAPE,
+    seed: int | None = None,
+    *,
+    classes: int = 10,
+    **options,
+) -> tuple[keras.Model, keras.Model, keras.Model]:
+    """Build the three networks of :cite:t:`zeldes`: those of :func:`mlp`, and a classifier with hidden layers alike.
+
+    Parameters and errors as for :func:`mlp`.  The classifier returns logits `(batch, classes)`.
+    """
+    encoder, decoder = mlp(latent_dim, hidden, activation, image_shape, seed, classes=classes, **options)
+    classifier = keras.Sequential(
+        [
+            keras.Input(image_shape),
+            layers.Flatten(),
+            *(layers.Dense(width, activation=activation) for width in hidden),
+            layers.Dense(classes),
+        ],
+        name="classifier",
+    )
+    _seeded((classifier,), None if seed is None else seed + _CLASSIFIER_SEED)
+    return encoder, decoder, classifier
+
+
+def convolutional_classifier(
+    classes: int = 10, image_shape: tuple[int, int, int] = IMAGE_SHAPE, seed: int | None = None
+) -> keras.Model:
+    """Build a small convolutional classifier, which returns logits: a judge of images that no VAE has trained."""
+    _check(1, image_shape, multiple=4)
+    classifier = keras.Sequential(
+        [
+            keras.Input(image_shape),
+            layers.Conv2D(16, 3, padding="same", activation="relu"),
+            layers.MaxPooling2D(2),
+            layers.Conv2D(32, 3, padding="same", activation="relu"),
+            layers.MaxPooling2D(2),
+            layers.Flatten(),
+            layers.Dense(128, activation="relu"),
+            layers.Dense(classes),
+        ],
+        name="classifier",
+    )
+    return _seeded((classifier,), seed)[0]
+
+
+@keras.saving.register_keras_serializable("vaecourse")
+class VarianceFloor(layers.Layer):
+    r"""From the mean and s, side by side, to the mean and log(floor + exp(s)): the variance stays above the floor."""
+
+    def __init__(self, floor: float, **kwargs):
+        super().__init__(**kwargs)
+        if not floor > 0:
+            raise ValueError(f"expected a positive floor, got {floor!r}")
+        self.floor = floor
+
+    def call(self, parameters):
+        mean, s = keras.ops.split(parameters, 2, axis=-1)
+        return keras.ops.concatenate([mean, keras.ops.logaddexp(s, math.log(self.floor))], axis=-1)
+
+    def get_config(self):
+        return {**super().get_config(), "floor": self.floor}
+
+
+_CLASSIFIER_SEED = 500_000  # its initial weights shall not be those of the encoder
+
+
+def _upsampling_decoder(latent_dim: int, filters: Sequence[int], image_shape: tuple[int, int, int]) -> keras.Model:
+    """Build a decoder that begins at a quarter of the size and doubles it twice."""
+    height, width, channels = image_shape
+    first, second, third = filters
+    return keras.Sequential(
+        [
+            keras.Input((latent_dim,)),
+            layers.Dense(height // 4 * (width // 4) * first, activation="relu"),
+            layers.Reshape((height // 4, width // 4, first)),
+            layers.Conv2DTranspose(second, 3, strides=2, padding="same", activation="relu"),
+            layers.Conv2DTranspose(third, 3, strides=2, padding="same", activation="relu"),
+            layers.Conv2DTranspose(channels, 3, padding="same"),
+        ],
+        name="decoder",
+    )
+
+
+def _seeded(built: tuple[keras.Model, ...], seed: int | None, deviation: float | None = None) -> tuple:
+    """Draw the kernels anew as a function of the seed: by Glorot's rule, or truncated normal of this deviation."""
+    kernels = [layer.kernel for network in built for layer in network.layers if hasattr(layer, "kernel")]
+    for index, kernel in enumerate(kernels if seed is not None or deviation is not None else ()):
+        drawn_from = None if seed is None else 1000 * seed + index
+        if deviation is None:
+            initializer = keras.initializers.GlorotUniform(drawn_from)
+        else:
+            initializer = keras.initializers.TruncatedNormal(0.0, deviation, drawn_from)
+        kernel.assign(initializer(kernel.shape))
+    return built
 
 
 def _check(latent_dim: int, image_shape: tuple[int, int, int], multiple: int = 1) -> None:
