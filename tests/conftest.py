@@ -26,6 +26,11 @@ def grays(digits) -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
+def labels(digits) -> np.ndarray:
+    return digits.train_labels[:600]
+
+
+@pytest.fixture(scope="session")
 def binary(grays) -> np.ndarray:
     return data.binarize(grays)
 

@@ -8,7 +8,7 @@ import scipy
 from scipy import stats
 from scipy.special import expit
 
-from vaecourse import VAE, data, evaluation, fitting, likelihoods, networks, objectives
+from vaecourse import VAE, data, digit_models, evaluation, fitting, likelihoods, networks, objectives
 
 PIXELS = (2, 2, 1)
 QUADRATURE = {"points": 128, "reach": 6.0}
@@ -259,3 +259,102 @@ def test_a_manifold_needs_two_latents():
     vae = VAE(*networks.mlp(latent_dim=3, hidden=(), image_shape=PIXELS), likelihoods.Bernoulli())
     with pytest.raises(ValueError, match="two latents, this model has 3"):
         evaluation.manifold(vae)
+
+
+# --- models that know digits --------------------------------------------------------------------------------------
+
+LAMPS = (1, 10, 1)
+
+
+@pytest.fixture(scope="module")
+def half_supervised():
+    """A half-supervised model of real digits, and the conditional one that has its networks."""
+    encoder, decoder, classifier = networks.mlp_with_classifier(2, hidden=(8,), seed=0, conditional=True)
+    semi = digit_models.SemiSupervisedVAE(encoder, decoder, classifier)
+    return semi, digit_models.ConditionalVAE(encoder, decoder)
+
+
+def lamps(reading: float = 0.0) -> digit_models.DigitVAE:
+    """A model of images of ten lamps that lights that of the digit, and reads the digit, or nothing, into a latent."""
+    encoder, decoder, classifier = networks.mlp_with_classifier(1, hidden=(), image_shape=LAMPS)
+    encoder.set_weights([np.stack([reading * np.arange(10), np.zeros(10)], axis=1), np.zeros(2)])
+    decoder.set_weights([np.vstack([np.zeros((1, 10)), 20 * np.eye(10)]), np.full(10, -10.0)])
+    return digit_models.DigitVAE(encoder, decoder, classifier)
+
+
+def lamp_images(labels) -> np.ndarray:
+    return np.eye(10, dtype=np.float32)[labels].reshape(-1, *LAMPS)
+
+
+@pytest.mark.parametrize("samples", [1, 60])
+def test_labels_stay_with_their_images_however_the_batches_fall(half_supervised, grays, labels, samples):
+    _, conditional = half_supervised
+    x, y = grays[:50], labels[:50]
+    terms = evaluation.elbo_terms(conditional, x, samples, labels=y)
+    assert terms.log_likelihood.shape == terms.kl.shape == (50,)
+    np.testing.assert_allclose(terms.kl, objectives.analytic_kl(*conditional.posterior_parameters(x, y)), rtol=1e-5)
+    estimate = evaluation.elbo(conditional, x, samples, labels=y)
+    assert estimate.mean == pytest.approx((terms.log_likelihood - terms.kl).mean(dtype=np.float64), rel=1e-6)
+
+
+@pytest.mark.parametrize("samples", [1, 3])
+def test_given_labels_the_bound_is_the_elbo_of_the_conditional_model_less_ln_10(
+    half_supervised, grays, labels, samples
+):
+    semi, conditional = half_supervised
+    x, y = grays[:50], labels[:50]
+    of_pairs, conditioned = (
+        evaluation.bound(semi, x, y, samples, seed=2),
+        evaluation.elbo(conditional, x, samples, 2, y),
+    )
+    assert of_pairs.mean == pytest.approx(conditioned.mean - np.log(10), rel=1e-5)
+    assert of_pairs.standard_error == pytest.approx(conditioned.standard_error, rel=1e-3)
+    unknown = evaluation.bound(semi, x, np.full(50, -1), samples, seed=2)
+    assert evaluation.bound(semi, x, samples=samples, seed=2) == unknown
+    assert abs(unknown.mean - of_pairs.mean) > 1e-3
+
+
+def test_bad_labels_cannot_be_evaluated(half_supervised, grays):
+    for function, model in zip((evaluation.bound, evaluation.elbo), half_supervised, strict=True):
+        with pytest.raises(ValueError, match="got 10 to 10"):
+            function(model, grays[:5], labels=np.full(5, 10))
+        with pytest.raises(ValueError, match="equal length"):
+            function(model, grays[:5], labels=np.zeros(4, int))
+    with pytest.raises(ValueError, match="images alone"):
+        evaluation.elbo(VAE(*networks.mlp(2, hidden=(4,))), np.zeros((5, 28, 28, 1), np.float32), labels=np.zeros(5))
+
+
+def show(x):
+    """Return the lamps as logits: a classifier of images of lamps that is never wrong."""
+    return np.reshape(x, (-1, 10))
+
+
+@pytest.mark.parametrize("n", [10, fitting.EVALUATION_BATCH + 20])
+def test_accuracy_is_the_share_of_images_whose_label_has_the_largest_output(n):
+    labels = np.arange(n) % 10
+    right = evaluation.accuracy(show, lamp_images(labels), labels)
+    assert (right.mean, right.standard_error) == (1, 0)
+    said = np.where(labels == 3, 4, labels)  # one of ten images is taken for another digit
+    estimate = evaluation.accuracy(show, lamp_images(said), labels)
+    assert estimate.mean == pytest.approx(0.9, rel=1e-12)
+    assert estimate.standard_error == pytest.approx(np.sqrt(0.9 * 0.1 / (n - 1)), rel=1e-9)
+    with pytest.raises(ValueError, match=f"a label for each image, got {n} images and {n - 1} labels"):
+        evaluation.accuracy(show, lamp_images(labels), labels[:-1])
+
+
+def test_samples_are_judged_by_the_digits_that_were_asked_for():
+    assert evaluation.sample_accuracy(lamps(), show, per_class=7).mean == 1
+    swapped = evaluation.sample_accuracy(lamps(), lambda x: show(x)[:, [1, 0, *range(2, 10)]], per_class=7)
+    assert swapped.mean == pytest.approx(0.8, rel=1e-12)
+    assert swapped.standard_error == pytest.approx(np.sqrt(0.8 * 0.2 / 69), rel=1e-9)
+
+
+def test_digits_leak_where_they_can_be_read_from_the_latents():
+    labels = np.arange(1000) % 10
+    train, test = (lamp_images(labels), labels), (lamp_images(labels[::-1]), labels[::-1])
+    assert evaluation.leakage(lamps(reading=100.0), train, test).mean == 1
+    # Latents that are nothing but noise are read by chance; the standard error is that of a share of a tenth.
+    blind = evaluation.leakage(lamps(), train, test)
+    assert abs(blind.mean - 0.1) < 4 * np.sqrt(0.1 * 0.9 / 1000)
+    assert blind == evaluation.leakage(lamps(), train, test)
+    assert blind != evaluation.leakage(lamps(), train, test, seed=1)

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from vaecourse import VAE, data, fitting, likelihoods, networks, objectives
+from vaecourse import VAE, data, fitting, likelihoods, models, networks, objectives
 
 tfd = tfp.distributions
 
@@ -179,6 +179,23 @@ def test_the_terms_are_those_of_the_distributions(tiny, images, kl):
     log_ratio = posterior.log_prob(z) - prior.log_prob(z)
     expected = {"analytic": tfd.kl_divergence(posterior, prior), "monte_carlo": log_ratio}
     np.testing.assert_allclose(divergence, expected[kl], atol=1e-5)
+
+
+def test_a_slipped_vae_draws_with_the_variance_as_the_deviation(images):
+    slipped = models.SlippedVAE(*networks.mlp(2, hidden=(16,), seed=0))
+    eps = slipped.noise(N, step=0)
+    mean, logvar = slipped.posterior_parameters(images)
+    log_likelihood, kl = slipped.terms(images, eps)
+    z = mean + np.exp(logvar) * eps
+    np.testing.assert_allclose(slipped.reparameterize(mean, logvar, eps), z, rtol=1e-6)
+    np.testing.assert_allclose(log_likelihood, slipped.decode(z).log_prob(images), rtol=1e-5)
+    # What it draws from has the variance v²; its KL pays for v, which is never more.
+    posterior = tfd.MultivariateNormalDiag(mean, np.exp(logvar))
+    owed = tfd.kl_divergence(posterior, tfd.MultivariateNormalDiag(tf.zeros(2), tf.ones(2)))
+    paid = 0.5 * np.sum(np.exp(logvar) - logvar - 1 + mean**2, axis=1)
+    np.testing.assert_allclose(kl, paid, atol=1e-5)
+    assert np.all(paid <= owed + 1e-5)
+    assert np.any(paid < owed - 1e-2)
 
 
 @pytest.mark.parametrize("kl", ["analytic", "monte_carlo"])
@@ -495,6 +512,23 @@ def test_errors_of_other_kinds_are_not_taken_for_losses_that_are_not_finite(tiny
 
     with pytest.raises(tf.errors.InvalidArgumentError, match="another assertion"):
         tiny().fit(data.batches(images, BATCH).map(fail), verbose=0)
+
+
+def test_the_losses_are_what_the_metrics_average(tiny, images):
+    vae = tiny(beta=3.0)
+    log_likelihood, kl = vae.terms(images, vae.noise(N, 0))
+    losses = vae.losses(images, None, vae.noise(N, 0))
+    assert tuple(losses) == vae.measured == tuple(metric.name for metric in vae.metrics)
+    for name, expected in zip(
+        vae.measured, (3 * kl - log_likelihood, log_likelihood - kl, log_likelihood, kl), strict=True
+    ):
+        np.testing.assert_allclose(losses[name], expected, rtol=1e-6)
+    assert vae.checked_labels(None) is None
+
+
+def test_what_can_be_trained_must_say_what_its_loss_is():
+    with pytest.raises(NotImplementedError):
+        fitting.Trainable().losses(None, None, None)
 
 
 def test_the_objective_is_that_of_the_objectives_module(tiny, images):

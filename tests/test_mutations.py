@@ -5,22 +5,44 @@ names up when they are called, then use it.
 """
 
 import contextlib
+import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
 import keras
+import numpy as np
 import pytest
 import test_data
+import test_digit_models
 import test_evaluation
+import test_graph_era
 import test_likelihoods
 import test_linear_gaussian
 import test_models
+import test_networks
 import test_objectives
 import test_plotting
+import test_recipes
 
-from vaecourse import data, evaluation, fitting, likelihoods, linear_gaussian, models, objectives, plotting
+from vaecourse import (
+    data,
+    digit_models,
+    evaluation,
+    fitting,
+    graph_era,
+    likelihoods,
+    linear_gaussian,
+    models,
+    networks,
+    objectives,
+    plotting,
+    recipes,
+)
+
+INHERITING = {fitting: (models, digit_models), models: (digit_models,)}
+"""Modules whose classes are made of those of another, and made anew when it is mutated."""
 
 
 @dataclass
@@ -36,15 +58,18 @@ class Mutation:
 
 @contextlib.contextmanager
 def mutated(module: ModuleType, original: str, replacement: str) -> Iterator[None]:
-    source = Path(module.__file__).read_text(encoding="utf-8")
-    assert source.count(original) == 1, "the original text must occur exactly once"
-    names, registered = dict(vars(module)), dict(keras.saving.get_custom_objects())
+    sources = {part: Path(part.__file__).read_text(encoding="utf-8") for part in (module, *INHERITING.get(module, ()))}
+    assert sources[module].count(original) == 1, "the original text must occur exactly once"
+    sources[module] = sources[module].replace(original, replacement)
+    names, registered = {part: dict(vars(part)) for part in sources}, dict(keras.saving.get_custom_objects())
     try:
-        exec(compile(source.replace(original, replacement), module.__file__, "exec"), vars(module))
+        for part, source in sources.items():
+            exec(compile(source, part.__file__, "exec"), vars(part))
         yield
     finally:
-        vars(module).clear()
-        vars(module).update(names)
+        for part, before in names.items():
+            vars(part).clear()
+            vars(part).update(before)
         keras.saving.get_custom_objects().clear()
         keras.saving.get_custom_objects().update(registered)
 
@@ -87,6 +112,37 @@ def the_evaluation(tiny, binary):
 def the_estimate(tiny, binary):
     n = fitting.EVALUATION_BATCH + 16
     test_evaluation.test_every_image_has_its_terms_and_weighs_the_same_however_the_batches_fall(tiny, binary, n, 1)
+
+
+def of_digits(test: Callable, *names: str) -> Callable:
+    """Return a test of models that know digits, with models that are made when it is called."""
+
+    def run(tiny, binary):
+        x, y = binary[: test_digit_models.N], np.arange(test_digit_models.N) % test_digit_models.CLASSES
+        arguments = {"x": x, "y": y, "name": names[0] if names else None}
+        if "untrained" in inspect.signature(test).parameters:
+            arguments["untrained"] = {name: test_digit_models.build(name) for name in names}
+        test(**{name: arguments[name] for name in inspect.signature(test).parameters})
+
+    return run
+
+
+def of_the_graph(test: Callable, *arguments) -> Callable:
+    def run(tiny, binary):
+        sessions = []
+
+        def started(**options):
+            program = graph_era.build(**test_graph_era.SMALL | options)
+            sessions.append(graph_era.start(program))
+            return program, sessions[-1]
+
+        try:
+            test(started, binary[: 5 * test_graph_era.BATCH].reshape(-1, graph_era.INPUT_SIZE), *arguments)
+        finally:
+            for session in sessions:
+                session.close()
+
+    return run
 
 
 MUTATIONS = [
@@ -220,8 +276,8 @@ MUTATIONS = [
     Mutation(
         "beta dropped from the training",
         models,
-        "loss = -tf.reduce_mean(objectives.elbo(*terms, self.beta))",
-        "loss = -tf.reduce_mean(objectives.elbo(*terms))",
+        '"loss": -objectives.elbo(*terms, self.beta),',
+        '"loss": -objectives.elbo(*terms),',
         the_loop,
     ),
     Mutation(
@@ -233,7 +289,7 @@ MUTATIONS = [
     ),
     Mutation(
         "metrics averaged over batches",
-        models,
+        fitting,
         ".update_state(per_image)",
         ".update_state(tf.reduce_mean(per_image))",
         the_evaluation,
@@ -295,6 +351,143 @@ MUTATIONS = [
         "images.transpose(0, 2, 1, 3, 4)",
         "images.transpose(1, 2, 0, 3, 4)",
         without_fixtures(test_plotting.test_tile_puts_every_image_in_its_place),
+    ),
+    Mutation(
+        "KL of the digit dropped from the bound",
+        digit_models,
+        "return expected - kl",
+        "return expected",
+        of_digits(test_digit_models.test_where_it_is_not_known_the_bound_is_the_sum_over_digits, "SemiSupervisedVAE"),
+    ),
+    Mutation(
+        "KL of the digit with the wrong sign",
+        digit_models,
+        "return expected - kl",
+        "return expected + kl",
+        of_digits(
+            test_digit_models.test_where_the_digit_is_known_the_bound_is_that_of_a_conditional_vae_less_ln_10,
+            "SemiSupervisedVAE",
+        ),
+    ),
+    Mutation(
+        "labels ignored by the bound",
+        digit_models,
+        "w = q if y is None else tf.where(",
+        "w = q if True else tf.where(",
+        of_digits(test_digit_models.test_known_and_unknown_digits_can_be_mixed),
+    ),
+    Mutation(
+        "ELBOs of the digits not weighed by their probabilities",
+        digit_models,
+        "tf.gather_nd(w, pairs) * objectives.elbo(",
+        "objectives.elbo(",
+        of_digits(test_digit_models.test_where_it_is_not_known_the_bound_is_the_sum_over_digits, "SemiSupervisedVAE"),
+    ),
+    Mutation(
+        "weight of the classification dropped",
+        digit_models,
+        "self.classification_weight * _cross_entropy(y, logits)",
+        "_cross_entropy(y, logits)",
+        of_digits(test_digit_models.test_the_losses_of_a_digit_vae_are_those_of_its_source),
+    ),
+    Mutation(
+        "unknown digits classified, too",
+        digit_models,
+        "tf.where(known, self.classification_weight * cross_entropy, tf.zeros_like(cross_entropy))",
+        "self.classification_weight * cross_entropy",
+        of_digits(test_digit_models.test_known_and_unknown_digits_can_be_mixed),
+    ),
+    Mutation(
+        "decoder told the labels in place of the probabilities",
+        digit_models,
+        "terms = self.terms(x, eps, tf.nn.softmax(logits))",
+        "terms = self.terms(x, eps, y)",
+        of_digits(test_digit_models.test_the_losses_of_a_digit_vae_are_those_of_its_source),
+    ),
+    Mutation(
+        "encoder not told the digit",
+        digit_models,
+        "self._probabilities(y)])",
+        "0 * self._probabilities(y)])",
+        of_digits(
+            test_digit_models.test_the_terms_of_a_conditional_vae_are_those_of_the_distributions, "ConditionalVAE"
+        ),
+    ),
+    Mutation(
+        "labels not handed to the loss by `fit`",
+        fitting,
+        "losses = self.losses(x, self.checked_labels(y), self.noise(",
+        "losses = self.losses(x, None if y is None else 0 * self.checked_labels(y), self.noise(",
+        of_digits(test_digit_models.test_fit_is_the_loop_written_out, "ConditionalVAE"),
+    ),
+    Mutation(
+        "no slip in the model of the slip",
+        models,
+        "objectives.reparameterize(mean, 2 * logvar, eps)",
+        "objectives.reparameterize(mean, logvar, eps)",
+        lambda tiny, binary: test_models.test_a_slipped_vae_draws_with_the_variance_as_the_deviation(
+            binary[: test_models.N]
+        ),
+    ),
+    Mutation(
+        "rectified probability not kept from zero",
+        likelihoods,
+        "tf.clip_by_value(output, 1e-7, 1 - 1e-7)",
+        "tf.clip_by_value(output, 0, 1)",
+        of_family("bernoulli, rectified"),
+    ),
+    Mutation(
+        "floor of the variance dropped",
+        networks,
+        "keras.ops.logaddexp(s, math.log(self.floor))",
+        "s",
+        without_fixtures(test_networks.test_the_variance_is_the_floor_and_an_exponential),
+    ),
+    Mutation(
+        "samples judged by other digits",
+        evaluation,
+        "vae.sample(len(labels), seed, labels).numpy(), labels)",
+        "vae.sample(len(labels), seed, labels).numpy(), labels[::-1])",
+        without_fixtures(test_evaluation.test_samples_are_judged_by_the_digits_that_were_asked_for),
+    ),
+    Mutation(
+        "images set aside trained on",
+        recipes,
+        "train[run.first : run.first + run.train_images]",
+        "train[: run.train_images]",
+        without_fixtures(test_recipes.test_a_run_begins_with_its_first_image_and_labels_go_with_images),
+    ),
+    Mutation(
+        "KL of the graph with the wrong sign",
+        graph_era,
+        "kl = -0.5 * v1.reduce_sum(",
+        "kl = 0.5 * v1.reduce_sum(",
+        of_the_graph(test_graph_era.test_every_quantity_is_that_of_its_formula, "squared_error"),
+    ),
+    Mutation(
+        "squared error of the graph averaged over pixels",
+        graph_era,
+        "reconstruction_loss = v1.reduce_sum(per_pixel, 1)",
+        "reconstruction_loss = v1.reduce_mean(per_pixel, 1)",
+        of_the_graph(test_graph_era.test_every_quantity_is_that_of_its_formula, "squared_error"),
+    ),
+    Mutation(
+        "variance of the graph used as standard deviation",
+        graph_era,
+        "mean + v1.sqrt(v1.exp(logvar)) * eps",
+        "mean + v1.exp(logvar) * eps",
+        of_the_graph(test_graph_era.test_every_quantity_is_that_of_its_formula, "cross_entropy"),
+    ),
+    Mutation(
+        "loss of the graph measured after the step",
+        graph_era,
+        """            total += session.run(program.loss, feed_dict=feed)
+            session.run(program.train_step, feed_dict=feed)
+""",
+        """            session.run(program.train_step, feed_dict=feed)
+            total += session.run(program.loss, feed_dict=feed)
+""",
+        of_the_graph(test_graph_era.test_train_measures_the_loss_before_every_update_on_batches_without_remainder),
     ),
 ]
 

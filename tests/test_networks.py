@@ -130,3 +130,109 @@ def test_shapes_that_cannot_be_built_are_refused(builder, options, message):
 def test_images_that_cannot_be_halved_twice_are_refused(builder):
     with pytest.raises(ValueError, match="multiples of 4, got"):
         builder(image_shape=(28, 30, 1))
+
+
+# --- the options of the perceptron --------------------------------------------------------------------------------
+
+
+def test_initial_weights_can_be_truncated_normal_with_biases_of_choice():
+    options = {"hidden": (40, 30), "initial_deviation": 0.1, "initial_bias": 0.1}
+    first, again, other = (weights(networks.mlp(20, seed=seed, **options)) for seed in (1, 1, 2))
+    for one, same, different in zip(first, again, other, strict=True):
+        np.testing.assert_array_equal(one, same)
+        if one.ndim == 1:
+            np.testing.assert_array_equal(one, np.float32(0.1))
+            continue
+        assert not np.isclose(one, different).all()
+        assert np.abs(one).max() <= 0.2
+        # A normal distribution that is cut at two deviations has 0.880 of its deviation, and a kurtosis of 2.37.
+        np.testing.assert_allclose(one.std(), 0.08796, rtol=4 * np.sqrt((2.37 - 1) / 4 / one.size))
+        assert abs(one.mean()) < 4 * 0.08796 / np.sqrt(one.size)
+
+
+def test_the_variance_is_the_floor_and_an_exponential():
+    floored, plain = (networks.mlp(3, hidden=(), seed=0, variance_floor=floor)[0] for floor in (1e-2, 0.0))
+    images = tf.random.stateless_normal((200, 28, 28, 1), (0, 0))
+    mean, s = np.split(plain(5 * images).numpy().astype(np.float64), 2, axis=1)
+    floored_mean, logvar = np.split(floored(5 * images).numpy(), 2, axis=1)
+    np.testing.assert_array_equal(floored_mean, mean)
+    np.testing.assert_allclose(np.exp(logvar), 1e-2 + np.exp(s), rtol=1e-4)
+    assert s.min() < np.log(1e-2) < s.max()
+
+
+def test_a_floor_holds_where_the_exponential_is_nothing_and_has_a_gradient_of_its_share():
+    floor = networks.VarianceFloor(1e-5)
+    parameters = tf.constant([[0.0, 1.0, -200.0, 200.0]])
+    np.testing.assert_allclose(floor(parameters), [[0, 1, np.log(1e-5), 200]], rtol=1e-6)
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(floor))
+    assert type(again) is networks.VarianceFloor
+    assert again.floor == 1e-5
+    for bad in (0.0, -1.0, np.nan):
+        with pytest.raises(ValueError, match="positive floor"):
+            networks.VarianceFloor(bad)
+
+
+@pytest.mark.parametrize("conditional", [False, True])
+def test_classes_are_further_inputs(conditional):
+    encoder, decoder = networks.mlp(3, hidden=(6,), classes=10, conditional=conditional)
+    assert decoder.input_shape == (None, 13)
+    assert encoder.output_shape == (None, 6)
+    assert [tuple(value.shape) for value in encoder.inputs] == [(None, 28, 28, 1), (None, 10)][: 1 + conditional]
+    assert encoder.count_params() == dense(784 + 10 * conditional, 6) + dense(6, 6)
+    assert decoder.count_params() == dense(13, 6) + dense(6, 784)
+
+
+def test_an_encoder_that_is_told_the_class_reads_the_image_as_one_that_is_not():
+    encoder, _ = networks.mlp(3, hidden=(6,), classes=10, conditional=True, seed=0)
+    image, condition = tf.ones((1, 28, 28, 1)), tf.eye(10)
+    outputs = encoder([tf.repeat(image, 10, axis=0), condition]).numpy()
+    assert len(np.unique(outputs.round(6), axis=0)) == 10
+    kernel, bias = encoder.get_weights()[:2]
+    hidden = 1 / (1 + np.exp(-(kernel[:784].sum(axis=0) + kernel[784:] + bias)))  # the class after the pixels
+    np.testing.assert_allclose(outputs, hidden @ encoder.get_weights()[2], rtol=1e-4, atol=1e-5)
+
+
+def test_a_conditional_encoder_needs_classes():
+    with pytest.raises(ValueError, match="needs classes, got classes=0"):
+        networks.mlp(2, conditional=True)
+
+
+# --- classifiers --------------------------------------------------------------------------------------------------
+
+
+def test_the_three_networks_are_those_of_their_source():
+    encoder, decoder, classifier = networks.mlp_with_classifier()
+    assert encoder.count_params() == dense(784, 128) + dense(128, 20)
+    assert decoder.count_params() == dense(20, 128) + dense(128, 784)
+    assert classifier.count_params() == dense(784, 128) + dense(128, 10)
+    activations = [[layer.activation for layer in network.layers if layer.weights] for network in (encoder, classifier)]
+    assert activations == 2 * [[keras.activations.sigmoid, keras.activations.linear]]
+
+
+def test_a_classifier_beside_the_networks_leaves_them_as_they_are_and_has_weights_of_its_own():
+    options = {"hidden": (6,), "seed": 4, "variance_floor": 1e-5, "initial_deviation": 0.1}
+    encoder, decoder, classifier = networks.mlp_with_classifier(3, **options)
+    for one, same in zip(weights((encoder, decoder)), weights(networks.mlp(3, classes=10, **options)), strict=True):
+        np.testing.assert_array_equal(one, same)
+    again, other = (networks.mlp_with_classifier(3, **options | {"seed": seed})[2] for seed in (4, 5))
+    for one, same, different in zip(*(network.get_weights() for network in (classifier, again, other)), strict=True):
+        np.testing.assert_array_equal(one, same)
+        assert one.ndim == 1 or not np.isclose(one, different).all()
+    assert not np.isclose(classifier.get_weights()[0], encoder.get_weights()[0]).all()
+
+
+@pytest.mark.parametrize(("classes", "image_shape"), [(10, (28, 28, 1)), (3, (8, 12, 2))])
+def test_the_convolutional_classifier_returns_logits_as_a_function_of_the_seed(classes, image_shape):
+    height, width, channels = image_shape
+    first, again, other = (networks.convolutional_classifier(classes, image_shape, seed) for seed in (1, 1, 2))
+    assert first(tf.zeros((2, *image_shape))).shape == (2, classes)
+    assert first.layers[-1].activation is keras.activations.linear
+    pooled = height // 4 * (width // 4) * 32
+    assert first.count_params() == (
+        convolution(channels, 16) + convolution(16, 32) + dense(pooled, 128) + dense(128, classes)
+    )
+    for one, same, different in zip(*(network.get_weights() for network in (first, again, other)), strict=True):
+        np.testing.assert_array_equal(one, same)
+        assert one.ndim == 1 or not np.isclose(one, different).all()
+    with pytest.raises(ValueError, match="multiples of 4"):
+        networks.convolutional_classifier(image_shape=(28, 30, 1))

@@ -13,7 +13,8 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 import vaecourse
-from tools import address, chapters
+from tools import address, chapters, results
+from vaecourse import recipes
 
 ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -227,6 +228,28 @@ def test_links_lead_somewhere(name):
 def test_readme_lists_every_chapter_by_its_title(path):
     if path.parent.name == "chapters":
         assert f"[{chapters.title(chapters.read(path))}]({path.relative_to(ROOT).as_posix()})" in read("README.md")
+
+
+def test_readme_shows_the_results_of_the_executed_chapters():
+    shown = read("README.md").split(results.BEGIN)[1].split(results.END)[0]
+    assert shown == results.for_readme(), "make execute"
+    assert len(results.rows()) == len({recipe.source for recipe in recipes.RECIPES.values()})
+
+
+def test_a_result_is_what_the_chapter_of_the_recipe_printed(monkeypatch, tmp_path):
+    monkeypatch.setattr(chapters, "ROOT", tmp_path)
+    path = tmp_path / "book" / "chapters" / "conv-cvae.ipynb"
+    path.parent.mkdir(parents=True)
+    printed = nbformat.v4.new_output("stream", text="test ELBO -1.00 ± 0.25; more\nand more\n")
+    cell = nbformat.v4.new_code_cell("", metadata={"tags": ["measured-tf-cvae"]}, outputs=[printed])
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), path)
+    assert results.measured("tf-cvae") == "test ELBO −1.00 ± 0.25"
+    with pytest.raises(ValueError, match="0 cells tagged measured-tf-cvae-improved"):
+        results.measured("tf-cvae-improved")
+    cell.outputs.clear()
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), path)
+    with pytest.raises(ValueError, match="has not been executed"):
+        results.measured("tf-cvae")
 
 
 def test_commands_that_are_named_exist():

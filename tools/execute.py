@@ -30,6 +30,17 @@ def main(names: list[str]) -> None:
         print(f"{name} …", flush=True)
         seconds = execute(known[name])
         print(f"{name}: {seconds:.0f} s", flush=True)
+    update_the_readme()
+
+
+def update_the_readme() -> None:
+    """Bring the table of results up to date, unless a chapter that it needs has not run yet."""
+    from tools import results
+
+    try:
+        results.update_readme()
+    except ValueError as missing:
+        print(f"README.md keeps its table of results: {missing}")
 
 
 def execute(path: Path) -> float:

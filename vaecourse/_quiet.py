@@ -9,7 +9,8 @@ def quiet_native_log():
     """Discard what native code writes to file descriptor 2 while the block runs.
 
     TensorFlow logs the instruction sets it could use before Python can configure it, in words that differ from
-    machine to machine, and the first run of a session says which passes it leaves out.  Python's own errors are not lost: they are raised, not written.
+    machine to machine, and the first run of a session says which passes it leaves out.  Python's own errors are not
+    lost: they are raised, not written.
     """
     try:
         kept = os.dup(2)

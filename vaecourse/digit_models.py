@@ -64,7 +64,7 @@ class DigitVAE(models.VAE):
         if not hasattr(y, "dtype"):
             raise TypeError(f"expected an array of labels, got {type(y).__name__}")
         if tf.as_dtype(y.dtype).is_floating:
-            if y.shape[-1] != self.classes:
+            if tuple(y.shape[-1:]) != (self.classes,):
                 raise ValueError(f"expected probabilities of {self.classes} classes, got shape {tuple(y.shape)}")
         elif isinstance(y, np.ndarray) or hasattr(y, "numpy"):
             low, high = np.min(y), np.max(y)
@@ -114,7 +114,9 @@ class DigitVAE(models.VAE):
         if tf.as_dtype(y.dtype).is_floating:
             return tf.cast(y, self.variable_dtype)
         y = tf.cast(y, tf.int32)
-        with tf.control_dependencies([tf.debugging.assert_less(y, self.classes, "expected labels of known classes")]):
+        known = tf.debugging.assert_less(y, self.classes, "expected labels of known classes")
+        lowest = tf.debugging.assert_greater_equal(y, self.lowest_label, "expected labels of known classes")
+        with tf.control_dependencies([known, lowest]):
             return tf.one_hot(y, self.classes, dtype=self.variable_dtype)
 
 
@@ -172,7 +174,7 @@ class ConditionalVAE(DigitVAE):
         return y
 
     def _encoder_output(self, x, y):
-        return self.encoder([x, self._probabilities(y)])
+        return self.encoder([tf.cast(x, self.variable_dtype), self._probabilities(y)])
 
 
 @keras.saving.register_keras_serializable(likelihoods.PACKAGE)

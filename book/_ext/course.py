@@ -1,10 +1,11 @@
-"""Sphinx extension of this book: the run table, and no buttons that lead nowhere."""
+"""Sphinx extension of this book: tables from the chapters, no buttons that lead nowhere."""
 
 import sys
 from pathlib import Path
 
 from docutils import nodes
 from docutils.parsers.rst import Directive
+from docutils.statemachine import StringList
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # Sphinx runs from anywhere
 
@@ -50,6 +51,19 @@ class RunTable(Directive):
         return "Versions: " + "; ".join(sorted(used)) + "."
 
 
+class ResultsTable(Directive):
+    """A table of what the sources published and what the chapters measured."""
+
+    def run(self):
+        """Build the table from the recipes and the outputs of the chapters."""
+        from tools import results  # which imports the module, and so TensorFlow
+
+        container = nodes.container()
+        lines = StringList(results.for_book().splitlines(), "results")
+        self.state.nested_parse(lines, self.content_offset, container)
+        return container.children
+
+
 def hide_buttons_without_address(app, config):
     """Drop launch and repository buttons while the repository's address has not been set."""
     if address.PLACEHOLDER in config.html_theme_options.get("repository_url", ""):
@@ -66,5 +80,6 @@ def hide_buttons_without_address(app, config):
 def setup(app):
     """Register with Sphinx."""
     app.add_directive("run-table", RunTable)
+    app.add_directive("results-table", ResultsTable)
     app.connect("config-inited", hide_buttons_without_address)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

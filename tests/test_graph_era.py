@@ -1,0 +1,314 @@
+"""The program of 2017: its formulas in numpy, its training written out, and no trace of it outside of its graph."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from scipy.special import expit
+
+from vaecourse import graph_era
+
+D, HIDDEN, BATCH = 3, 8, 20
+SMALL = {"latent_dim": D, "hidden_size": HIDDEN, "learning_rate": 1e-2}
+
+
+@pytest.fixture(scope="module")
+def images(grays):
+    return grays[: 5 * BATCH].reshape(-1, graph_era.INPUT_SIZE)
+
+
+@pytest.fixture
+def started():
+    """Return a function that builds a program and starts it; the sessions are closed after the test."""
+    sessions = []
+
+    def start(**options):
+        program = graph_era.build(**SMALL | options)
+        sessions.append(graph_era.start(program))
+        return program, sessions[-1]
+
+    yield start
+    for session in sessions:
+        session.close()
+
+
+@pytest.fixture(scope="module")
+def idle():
+    """A program that no test trains."""
+    program = graph_era.build(**SMALL)
+    session = graph_era.start(program)
+    yield program, session
+    session.close()
+
+
+def noise(step: int, n: int = BATCH) -> np.ndarray:
+    return np.random.default_rng(step).normal(size=(n, D))
+
+
+def run_steps(program, session, images, steps) -> None:
+    """Take optimizer steps with known noise, which a session's own would not be."""
+    for step in steps:
+        session.run(program.train_step, {program.x: images[:BATCH], program.eps: noise(step)})
+
+
+def values(program, session) -> list[np.ndarray]:
+    """Return everything that the program holds: weights, and what Adam remembers."""
+    with program.graph.as_default():
+        return session.run(tf.compat.v1.global_variables())
+
+
+def assert_equal(one, other) -> None:
+    for first, second in zip(one, other, strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+# --- the formulas -------------------------------------------------------------------------------------------------
+
+
+def in_numpy(weights, x, eps) -> dict[str, np.ndarray]:
+    """Every quantity of the program, from the weights that the Keras networks would hold."""
+    w1, b1, w2, b2, w3, b3 = weights["encoder"]
+    v1, c1, v2, c2, v3, c3 = weights["decoder"]
+    mean, logvar = np.split(expit(expit(x @ w1 + b1) @ w2 + b2) @ w3 + b3, 2, axis=1)
+    z = mean + np.exp(logvar / 2) * eps
+    x_hat = expit(expit(expit(z @ v1 + c1) @ v2 + c2) @ v3 + c3)
+    kl = 0.5 * (mean**2 + np.exp(logvar) - 1 - logvar).sum(axis=1)
+    return {"mean": mean, "logvar": logvar, "z": z, "x_hat": x_hat, "kl": kl}
+
+
+@pytest.mark.parametrize("objective", graph_era.OBJECTIVES)
+def test_every_quantity_is_that_of_its_formula(started, images, objective):
+    program, session = started(objective=objective, dtype=tf.float64)
+    x, eps = images[:BATCH].astype(np.float64), noise(0)
+    expected = in_numpy(graph_era.weights(program, session), x, eps)
+    x_hat = expected["x_hat"]
+    per_pixel = {
+        "squared_error": 2 * (x - x_hat) ** 2,
+        "cross_entropy": -(x * np.log(x_hat) + (1 - x) * np.log(1 - x_hat)),
+    }[objective]
+    expected["reconstruction_loss"] = per_pixel.sum(axis=1)
+    expected["loss"] = (expected["reconstruction_loss"] + expected["kl"]).mean()
+    measured = session.run({name: getattr(program, name) for name in expected}, {program.x: x, program.eps: eps})
+    for name, value in expected.items():
+        np.testing.assert_allclose(measured[name], value, rtol=1e-10, atol=1e-13, err_msg=name)
+
+
+def test_latents_can_be_fed_to_draw_pictures(idle, images):
+    program, session = idle
+    z, eps = session.run([program.z, program.eps], {program.x: images[:BATCH], program.eps: noise(0)})
+    by_z = session.run(program.x_hat, {program.z: z})
+    by_x = session.run(program.x_hat, {program.x: images[:BATCH], program.eps: eps})
+    np.testing.assert_allclose(by_z, by_x, rtol=1e-6)
+
+
+def test_every_run_has_noise_of_its_own_that_is_standard_normal(idle, images):
+    program, session = idle
+    draws = np.stack([session.run(program.eps, {program.x: np.tile(images, (20, 1))}) for _ in range(2)])
+    for power, moment, spread in ((1, 0, 1), (2, 1, np.sqrt(2)), (4, 3, np.sqrt(96))):
+        assert abs((draws**power).mean() - moment) < 4 * spread / np.sqrt(draws.size)
+    assert abs((draws[0] * draws[1]).mean()) < 4 / np.sqrt(draws[0].size)
+
+
+def test_initial_weights_are_truncated_normal_and_biases_begin_at_a_tenth(started):
+    program, session = started(hidden_size=50)
+    for values_of in session.run(program.variables):
+        if values_of.ndim == 1:
+            np.testing.assert_array_equal(values_of, np.float32(0.1))
+        else:
+            assert np.abs(values_of).max() <= 0.2
+            # A normal distribution that is cut at two deviations has 0.880 of its deviation, and a kurtosis of 2.37.
+            relative_error = np.sqrt((2.37 - 1) / 4 / values_of.size)
+            np.testing.assert_allclose(values_of.std(), 0.08796, rtol=4 * relative_error)
+            assert abs(values_of.mean()) < 4 * 0.08796 / np.sqrt(values_of.size)
+
+
+def test_variables_are_made_in_the_graph_that_is_open():
+    with tf.Graph().as_default() as graph:
+        weight = graph_era.weight_variable((2, 3), tf.float64)
+        bias = graph_era.bias_variable((3,), tf.float64)
+        assert weight.graph is bias.graph is graph
+    assert (tuple(weight.shape), tuple(bias.shape), weight.dtype.base_dtype) == ((2, 3), (3,), tf.float64)
+
+
+def test_initial_weights_are_a_function_of_the_seed(started):
+    first, again, other = (graph_era.weights(*started(seed=seed)) for seed in (1, 1, 2))
+    for network in ("encoder", "decoder"):
+        for one, same, different in zip(first[network], again[network], other[network], strict=True):
+            np.testing.assert_array_equal(one, same)
+            assert one.ndim == 1 or (one != different).any()
+
+
+# --- training -----------------------------------------------------------------------------------------------------
+
+
+class WithNoise:
+    """A session in which noise is a function of how many steps there were."""
+
+    def __init__(self, program, session):
+        self.program, self.session, self.steps = program, session, 0
+
+    def run(self, fetches, feed_dict):
+        result = self.session.run(fetches, {**feed_dict, self.program.eps: noise(self.steps)})
+        self.steps += fetches is self.program.train_step
+        return result
+
+
+def test_train_measures_the_loss_before_every_update_on_batches_without_remainder(started, images):
+    (program, session), (other, by_hand) = started(), started()
+    reported = []
+    images = images[:-1]
+    measured = graph_era.train(
+        program, WithNoise(program, session), images, 2, BATCH, seed=5, on_epoch=lambda *epoch: reported.append(epoch)
+    )
+    rng, step, expected = np.random.default_rng(5), 0, []
+    for _ in range(2):
+        order, losses = rng.permutation(len(images)), []
+        for chosen in np.split(order[: 4 * BATCH], 4):
+            feed = {other.x: images[chosen], other.eps: noise(step)}
+            losses.append(by_hand.run([other.loss, other.train_step, other.eps], feed)[0])
+            step += 1
+        expected.append(np.mean(losses))
+    np.testing.assert_allclose(measured, expected, rtol=1e-6)
+    assert reported == [(1, measured[0]), (2, measured[1])]
+    assert_equal(values(program, session), values(other, by_hand))
+    assert measured[1] < measured[0] - 10  # nats
+
+
+def test_a_loss_is_measured_with_other_noise_than_the_step_that_follows_it(started, images):
+    program, session = started()
+    drawn = []
+
+    class Watched:
+        def run(self, fetches, feed_dict):
+            result, eps = session.run([fetches, program.eps], feed_dict)
+            drawn.append(eps)
+            return result
+
+    graph_era.train(program, Watched(), images, 1, BATCH)
+    assert len(drawn) == 2 * len(images) // BATCH
+    assert len(np.unique(np.concatenate(drawn))) == sum(eps.size for eps in drawn)
+
+
+def test_without_a_learning_rate_nothing_is_trained(started, images):
+    program, session = started(learning_rate=0.0)
+    before = session.run(program.variables)
+    (loss,) = graph_era.train(program, WithNoise(program, session), images[:BATCH], 1, BATCH)
+    assert_equal(session.run(program.variables), before)
+    order = np.random.default_rng(0).permutation(BATCH)
+    again = session.run(program.loss, {program.x: images[order], program.eps: noise(0)})
+    assert loss == pytest.approx(again, rel=1e-6)
+
+
+def test_the_cross_entropy_is_trained_too(started, images):
+    program, session = started(objective="cross_entropy")
+    losses = graph_era.train(program, session, images, 3, BATCH)
+    assert losses[-1] < losses[0] - 10  # nats
+
+
+def test_two_programs_live_side_by_side(started, images):
+    (one, of_one), (other, of_other) = started(seed=1), started(seed=2)
+    for step in range(3):
+        run_steps(one, of_one, images, [step])
+        run_steps(other, of_other, images, [step])
+    for seed, program, session in ((1, one, of_one), (2, other, of_other)):
+        alone, of_alone = started(seed=seed)
+        run_steps(alone, of_alone, images, range(3))
+        assert_equal(values(program, session), values(alone, of_alone))
+
+
+# --- checkpoints --------------------------------------------------------------------------------------------------
+
+
+def test_a_restored_program_continues_where_it_was_saved(started, images, tmp_path):
+    program, session = started(seed=1)
+    run_steps(program, session, images, range(3))
+    name = graph_era.save(program, session, tmp_path / "vae")
+    saved = values(program, session)
+    run_steps(program, session, images, range(3, 6))
+    for other, fresh in (started(seed=2), (program, session)):
+        graph_era.restore(other, fresh, name)
+        assert_equal(values(other, fresh), saved)
+    continued, again = started(seed=2)
+    graph_era.restore(continued, again, tmp_path / "vae")
+    for one, of_one in ((program, session), (continued, again)):
+        run_steps(one, of_one, images, range(3, 6))
+    assert_equal(values(continued, again), values(program, session))
+
+
+def test_what_adam_remembers_is_part_of_a_checkpoint(started, images, tmp_path):
+    program, session = started()
+    run_steps(program, session, images, range(2))
+    graph_era.save(program, session, tmp_path / "vae")
+    shapes = dict(tf.train.list_variables(str(tmp_path / "vae")))
+    slots = [name for name in shapes if name.endswith(("/Adam", "/Adam_1"))]
+    assert len(slots) == 2 * len(program.variables)
+    assert len(shapes) == 3 * len(program.variables) + 2  # and the two powers of its decay rates
+
+
+def test_a_checkpoint_that_is_not_there_is_missed_and_nothing_is_lost(idle, tmp_path):
+    program, session = idle
+    before = values(program, session)
+    with pytest.raises(FileNotFoundError, match="no checkpoint"):
+        graph_era.restore(program, session, tmp_path / "vae")
+    assert_equal(values(program, session), before)
+
+
+# --- errors, and the world outside --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda x: x.reshape(-1, 28, 28, 1), r"shape \(n, 784\), got \(100, 28, 28, 1\)"),
+        (lambda x: x[0], "shape"),
+        (lambda x: x[:, :-1], "shape"),
+        (lambda x: 255 * x, "vaecourse.data.scale"),
+        (lambda x: x - 0.1, r"grays in \[0, 1\]"),
+        (lambda x: np.where(x > 0, np.nan, x), r"grays in \[0, 1\]"),
+        (lambda x: x[: BATCH - 1], "at least a batch of 20 images, got 19"),
+    ],
+)
+def test_images_that_cannot_be_trained_on_are_refused(idle, images, spoil, message):
+    program, session = idle
+    before = values(program, session)
+    with pytest.raises(ValueError, match=message):
+        graph_era.train(program, session, spoil(images), 1, BATCH)
+    assert_equal(values(program, session), before)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"objective": "mse"}, "unknown objective 'mse'; there are squared_error, cross_entropy"),
+        ({"latent_dim": 0}, "at least one latent"),
+        ({"hidden_size": 0}, "one hidden unit"),
+    ],
+)
+def test_programs_that_cannot_be_built_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        graph_era.build(**options)
+
+
+def test_outside_of_the_graph_everything_is_eager(started, images, tmp_path):
+    program, session = started()
+    assert isinstance(program, graph_era.Program)
+    graph_era.train(program, session, images, 1, BATCH)
+    graph_era.restore(program, session, graph_era.save(program, session, tmp_path / "vae"))
+    assert tf.executing_eagerly()
+    assert float(tf.constant(1.0) + 1) == 2
+    assert tf.compat.v1.get_default_session() is None
+    assert tf.compat.v1.get_default_graph() is not program.graph
+
+
+def test_in_a_fresh_process_the_program_is_silent_and_leaves_eager_execution_on():
+    program = (
+        "import numpy as np, tensorflow as tf; from vaecourse import graph_era as era;"
+        "program = era.build(hidden_size=4); session = era.start(program);"
+        "era.train(program, session, np.zeros((4, 784)), 1, batch_size=2); session.close();"
+        "print(tf.executing_eagerly(), float(tf.constant(1.0)))"
+    )
+    program = "import vaecourse;" + program  # which mutes the import of TensorFlow
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "True 1.0\n", "")

@@ -1,0 +1,54 @@
+"""The table of the sources: what each published, and what the executed chapters measured; kept in the README, too."""
+
+from tools import chapters
+from vaecourse import recipes
+
+HEAD = ("Source", "It reports", "Measured here, in full", "Improved")
+BEGIN, END = "<!-- results -->\n", "<!-- /results -->\n"
+TAG = "measured-"
+
+
+def measured(recipe: str) -> str:
+    """Return what the chapter of a recipe printed first, up to a semicolon, in the cell tagged `measured-<recipe>`."""
+    path = chapters.ROOT / "book" / "chapters" / f"{recipes.get(recipe).chapter}.ipynb"
+    cells = [cell for cell in chapters.code_cells(chapters.read(path)) if TAG + recipe in chapters.tags(cell)]
+    if len(cells) != 1:
+        raise ValueError(f"{path.name} has {len(cells)} cells tagged {TAG}{recipe}; expected one")
+    printed = "".join(output.text for output in cells[0].outputs if output.output_type == "stream")
+    if not printed:
+        raise ValueError(f"{path.name} has not been executed: the cell tagged {TAG}{recipe} has printed nothing")
+    return printed.splitlines()[0].split(";")[0].replace("-", "−")
+
+
+def rows() -> list[tuple[str, str, str, str, str]]:
+    """Return for every source its key, its chapter, and the last three columns of the table."""
+    faithful = {name: recipe for name, recipe in recipes.RECIPES.items() if recipe.claim}
+    better = {recipe.improves: name for name, recipe in recipes.RECIPES.items() if recipe.improves}
+    return [
+        (recipe.source, recipe.chapter, recipe.claim, measured(name), measured(better[name]))
+        for name, recipe in faithful.items()
+    ]
+
+
+def table(sources: list[str]) -> str:
+    """Return the table in Markdown, with `sources` as its first column."""
+    lines = [HEAD, ("---",) * len(HEAD), *((first, *row[2:]) for first, row in zip(sources, rows(), strict=True))]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def for_book() -> str:
+    """Return the table as the book shows it, with citations and links."""
+    return table([f"{{cite:t}}`{source}`, [](/book/chapters/{chapter}.ipynb)" for source, chapter, *_ in rows()])
+
+
+def for_readme() -> str:
+    """Return the table as the README shows it."""
+    titles = {path.stem: chapters.title(chapters.read(path)) for path in chapters.paths()}
+    return table([f"[{titles[chapter]}](book/chapters/{chapter}.ipynb)" for _, chapter, *_ in rows()])
+
+
+def update_readme() -> None:
+    """Write the table into the README, between its two marks."""
+    path = chapters.ROOT / "README.md"
+    before, rest = path.read_text(encoding="utf-8").split(BEGIN)
+    path.write_text(f"{before}{BEGIN}{for_readme()}{END}{rest.split(END)[1]}", encoding="utf-8")
