@@ -522,3 +522,11 @@ def test_a_saved_model_is_the_same_when_loaded(x, y, name, tmp_path):
     for one in (model, loaded):
         one.fit(x, y, batch_size=BATCH, verbose=0)
     assert_equal_weights(loaded.get_weights(), model.get_weights())
+
+
+@pytest.mark.parametrize("value", [-0.1, 0.2, np.nan])
+def test_numbers_that_are_no_probabilities_are_refused(untrained, value):
+    y = np.full((4, CLASSES), 1 / CLASSES, np.float32)
+    y[2, 1] = value
+    with pytest.raises(ValueError, match="probabilities that are not negative and add up to 1"):
+        untrained["DigitVAE"].decode(np.zeros((4, untrained["DigitVAE"].latent_dim), np.float32), y)

@@ -240,7 +240,7 @@ def test_a_restored_program_continues_where_it_was_saved(started, images, tmp_pa
 def test_what_adam_remembers_is_part_of_a_checkpoint(started, images, tmp_path):
     program, session = started()
     run_steps(program, session, images, range(2))
-    graph_era.save(program, session, tmp_path / "vae")
+    assert graph_era.save(program, session, tmp_path / "vae") == program.saver.last_checkpoints[-1]
     shapes = dict(tf.train.list_variables(str(tmp_path / "vae")))
     slots = [name for name in shapes if name.endswith(("/Adam", "/Adam_1"))]
     assert len(slots) == 2 * len(program.variables)
@@ -267,7 +267,7 @@ def test_a_checkpoint_that_is_not_there_is_missed_and_nothing_is_lost(idle, tmp_
         (lambda x: 255 * x, "vaecourse.data.scale"),
         (lambda x: x - 0.1, r"grays in \[0, 1\]"),
         (lambda x: np.where(x > 0, np.nan, x), r"grays in \[0, 1\]"),
-        (lambda x: x[: BATCH - 1], "at least a batch of 20 images, got 19"),
+        (lambda x: x[: BATCH - 1], "batches of 1 to 19 images, got batch_size=20"),
     ],
 )
 def test_images_that_cannot_be_trained_on_are_refused(idle, images, spoil, message):
@@ -294,6 +294,7 @@ def test_programs_that_cannot_be_built_are_refused(options, message):
 def test_outside_of_the_graph_everything_is_eager(started, images, tmp_path):
     program, session = started()
     assert isinstance(program, graph_era.Program)
+    assert {program.initializer.graph, program.train_step.graph, program.x.graph} == {program.graph}
     graph_era.train(program, session, images, 1, BATCH)
     graph_era.restore(program, session, graph_era.save(program, session, tmp_path / "vae"))
     assert tf.executing_eagerly()
@@ -302,11 +303,12 @@ def test_outside_of_the_graph_everything_is_eager(started, images, tmp_path):
     assert tf.compat.v1.get_default_graph() is not program.graph
 
 
-def test_in_a_fresh_process_the_program_is_silent_and_leaves_eager_execution_on():
+def test_in_a_fresh_process_the_program_is_silent_and_leaves_eager_execution_on(tmp_path):
     program = (
         "import numpy as np, tensorflow as tf; from vaecourse import graph_era as era;"
         "program = era.build(hidden_size=4); session = era.start(program);"
-        "era.train(program, session, np.zeros((4, 784)), 1, batch_size=2); session.close();"
+        "era.train(program, session, np.zeros((4, 784)), 1, batch_size=2);"
+        f"era.restore(program, session, era.save(program, session, {str(tmp_path / 'vae')!r})); session.close();"
         "print(tf.executing_eagerly(), float(tf.constant(1.0)))"
     )
     program = "import vaecourse;" + program  # which mutes the import of TensorFlow

@@ -372,8 +372,8 @@ MUTATIONS = [
     Mutation(
         "labels ignored by the bound",
         digit_models,
-        "w = q if y is None else tf.where(",
-        "w = q if True else tf.where(",
+        "if y is not None:\n            y = tf.cast",
+        "if False:\n            y = tf.cast",
         of_digits(test_digit_models.test_known_and_unknown_digits_can_be_mixed),
     ),
     Mutation(

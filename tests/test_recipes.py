@@ -1,10 +1,13 @@
 """The sources as data: every recipe can be built, says what it trains, and knows what it must reach."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from vaecourse import VAE, data, likelihoods, networks, recipes, training
+from vaecourse import VAE, data, digit_models, likelihoods, models, networks, recipes, training
 
 each_recipe = pytest.mark.parametrize("name", recipes.RECIPES)
 
@@ -27,9 +30,22 @@ def test_a_recipe_names_parts_that_there_are(name):
     recipe = recipes.get(name)
     assert recipe is recipes.RECIPES[name]
     assert recipe.network in vars(networks)
+    assert recipe.model in {**vars(models), **vars(digit_models)}
     assert isinstance(likelihoods.get(recipe.likelihood, **recipe.likelihood_options), likelihoods.Likelihood)
     assert recipe.pixels in ("thresholded", "grays")
     assert recipe.schedule in ("constant", "cosine")
+
+
+@each_recipe
+def test_a_recipe_says_where_it_is_trained_and_what_its_source_reports(name):
+    recipe = recipes.get(name)
+    assert re.fullmatch("[a-z]+(-[a-z]+)*", recipe.chapter)
+    # A recipe repeats its source, or improves on the one that does.
+    assert bool(recipe.claim) == (not recipe.improves)
+    if recipe.improves:
+        assert recipes.get(recipe.improves).source == recipe.source
+        assert name.startswith(f"{recipe.improves}-")
+    assert recipe.published is None or f"{recipe.published:.2f}".replace("-", "−") in recipe.claim
 
 
 @each_recipe
@@ -40,7 +56,9 @@ def test_a_recipe_has_a_band_for_every_mode(name):
         assert isinstance(run, recipes.Run)
         assert min(run.epochs, run.train_images, run.test_images) >= 1
         assert run.elbo.reference < 0 < run.elbo.tolerance < abs(run.elbo.reference) / 4
-    assert runs["mnist/full"].train_images <= 60_000
+        assert run.claims.keys() <= runs["mnist/full"].claims.keys()
+        assert all(isinstance(band, recipes.Band) and band.tolerance > 0 for band in run.claims.values())
+    assert runs["mnist/full"].first + runs["mnist/full"].train_images <= 60_000
     assert runs["mnist/full"].test_images <= 10_000
     assert runs["digits/quick"].train_images <= 1_500
     assert runs["digits/quick"].test_images <= 297
@@ -71,7 +89,10 @@ def test_a_recipe_is_built_ready_to_fit_and_as_a_function_of_the_seed(name, budg
     first, again, other = (recipe.build(budget, seed) for seed in (1, 1, 2))
     assert isinstance(first, VAE)
     assert first.compiled
+    assert type(first).__name__ == recipe.model
     assert (first.kl, first.beta, first.seed) == (recipe.kl, recipe.beta, 1)
+    assert {option: getattr(first, option) for option in recipe.model_options} == recipe.model_options
+    assert first.optimizer.epsilon == recipe.epsilon
     assert isinstance(first.likelihood, type(likelihoods.get(recipe.likelihood)))
     assert first.latent_dim == recipe.network_options.get("latent_dim", first.latent_dim)
     for one, same, different in zip(*(vae.get_weights() for vae in (first, again, other)), strict=True):
@@ -106,6 +127,125 @@ def test_the_tutorial_of_tensorflow_is_configured_as_it_is_published():
     assert (run.epochs, run.train_images, run.test_images, recipe.published) == (10, 60_000, 10_000, -157.02)
     for built, source in zip(recipe.networks(), networks.convolutional(latent_dim=2, filters=(32, 64)), strict=True):
         assert built.count_params() == source.count_params()
+
+
+def assert_configured(name: str, **expected) -> recipes.Run:
+    """Compare a recipe with what its source says, and return its full run."""
+    recipe = recipes.get(name)
+    assert {field: getattr(recipe, field) for field in expected} == expected
+    assert (recipe.schedule, recipe.published) == ("constant", None)
+    return recipe.runs["mnist/full"]
+
+
+def test_theailearner_is_configured_as_it_is_published():
+    latents = 2
+    run = assert_configured(
+        "theailearner",
+        model="SlippedVAE",
+        network="pooled",
+        pixels="grays",
+        likelihood="bernoulli",
+        kl="analytic",
+        beta=5e-4 * 784 * 2 / latents,  # of a KL that is half as large, and averaged over latents
+        batch_size=256,
+        learning_rate=1e-3,
+        epsilon=784 * 1e-7,  # that of Keras, for a loss that is 784 times larger
+    )
+    assert (run.epochs, run.train_images, run.test_images, run.first) == (10, 60_000, 10_000, 0)
+    for built, source in zip(recipes.get("theailearner").networks(), networks.pooled(latents), strict=True):
+        assert built.count_params() == source.count_params()
+
+
+def test_zoltowski_is_configured_as_it_is_published():
+    run = assert_configured(
+        "zoltowski",
+        model="VAE",
+        network="mlp",
+        pixels="grays",
+        likelihood="gaussian",
+        likelihood_options={"scale": 0.5},
+        kl="analytic",
+        beta=1.0,
+        batch_size=100,
+        learning_rate=1e-3,
+        epsilon=1e-8,
+    )
+    assert (run.epochs, run.train_images, run.test_images, run.first) == (50, 55_000, 10_000, 5_000)
+    for built, source in zip(recipes.get("zoltowski").networks(), networks.mlp(20, (500, 500)), strict=True):
+        assert built.count_params() == source.count_params()
+        for weight in built.get_weights():
+            assert np.abs(weight).max() <= 0.2
+            assert weight.ndim > 1 or (weight == np.float32(0.1)).all()
+
+
+def test_zeldes_is_configured_as_it_is_published():
+    run = assert_configured(
+        "zeldes",
+        model="DigitVAE",
+        network="mlp_with_classifier",
+        pixels="grays",
+        likelihood="gaussian",
+        likelihood_options={"scale": 0.5},
+        kl="analytic",
+        beta=1.0,
+        batch_size=100,
+        learning_rate=1e-3,
+        epsilon=1e-8,
+    )
+    assert (run.epochs, run.train_images, run.test_images, run.first) == (20, 55_000, 10_000, 5_000)
+    built, source = recipes.get("zeldes").networks(), networks.mlp_with_classifier(10, (128,))
+    assert [network.count_params() for network in built] == [network.count_params() for network in source]
+
+
+@pytest.fixture(scope="module")
+def a_batch(budget):
+    """Images, their digits, and noise of ten latents."""
+    images, labels = data.scale(budget.images.train_images[:40]), budget.images.train_labels[:40]
+    return images, labels, np.random.default_rng(0).normal(size=(40, 10)).astype(np.float32)
+
+
+def test_the_loss_of_theailearner_is_that_of_its_source(budget, a_batch):
+    vae = recipes.get("theailearner").build(budget)
+    x, _, eps = a_batch
+    eps = eps[:, :2]
+    mean, s = tf.split(vae.encoder(x), 2, axis=-1)
+    x_hat = tf.nn.relu(vae.decoder(mean + tf.exp(s) * eps))
+    cross_entropy = tf.reduce_mean(keras.losses.binary_crossentropy(x, x_hat))
+    kl = -5e-4 * tf.reduce_mean(1 + s - mean**2 - tf.exp(s))
+    assert 5e-4 * float(tf.reduce_mean(mean**2)) > 1e-6  # of a KL that would be missed
+    loss = tf.reduce_mean(vae.losses(x, None, eps)["loss"]) / 784
+    np.testing.assert_allclose(loss, cross_entropy + kl, rtol=2e-6)
+
+
+def test_the_loss_of_zeldes_is_that_of_its_source(budget, a_batch):
+    vae = recipes.get("zeldes").build(budget)
+    x, y, eps = a_batch
+    assert isinstance(vae.encoder.layers[-1], networks.VarianceFloor)
+    before_the_floor = keras.Model(vae.encoder.input, vae.encoder.layers[-1].input)
+    mean, s = tf.split(before_the_floor(x), 2, axis=-1)
+    variance = 1e-5 + tf.exp(s)
+    logits = vae.classifier(x)
+    z = tf.concat([mean + tf.sqrt(variance) * eps, tf.nn.softmax(logits)], axis=1)
+    squared_error = tf.reduce_sum((x - tf.sigmoid(vae.decoder(z))) ** 2, axis=(1, 2, 3))
+    kl = 0.5 * tf.reduce_sum(variance + mean**2 - 1 - tf.math.log(variance), axis=1)
+    vae_loss = 2 * squared_error + 784 * (0.5 * np.log(2 * np.pi) + np.log(0.5)) + kl
+    classifier_loss = 10 * keras.losses.sparse_categorical_crossentropy(y, logits, from_logits=True)
+    losses = vae.losses(x, y, eps)
+    for name, expected in {"vae_loss": vae_loss, "classifier_loss": classifier_loss}.items():
+        np.testing.assert_allclose(losses[name], expected, rtol=1e-5)
+    np.testing.assert_allclose(losses["loss"], vae_loss + classifier_loss, rtol=1e-5)
+
+
+def test_a_run_begins_with_its_first_image_and_labels_go_with_images():
+    numbers = np.arange(60, dtype=np.uint8)
+    images = np.tile(numbers[:, np.newaxis, np.newaxis], (1, 28, 28))
+    budget = training.Budget(data.Images("digits", images, numbers % 10, images[::-1], numbers[::-1] % 10), "quick")
+    run = recipes.Run(1, 20, 15, recipes.Band(-1.0, 1.0), first=7)
+    recipe = recipes.Recipe("none", "none", "mlp", "grays", 100, 1e-3, {"digits/quick": run})
+    for part, expected in zip(recipe.images(budget), (np.arange(7, 27), np.arange(59, 44, -1)), strict=True):
+        np.testing.assert_array_equal(np.rint(255 * part[:, 0, 0, 0]), expected)
+    for part, expected in zip(recipe.labels(budget), (np.arange(7, 27), np.arange(59, 44, -1)), strict=True):
+        np.testing.assert_array_equal(part, expected % 10)
 
 
 @pytest.mark.parametrize("value", [-160.1, -153.9, np.nan, -np.inf])

@@ -63,10 +63,13 @@ class DigitVAE(models.VAE):
             return None
         if not hasattr(y, "dtype"):
             raise TypeError(f"expected an array of labels, got {type(y).__name__}")
+        concrete = isinstance(y, np.ndarray) or hasattr(y, "numpy")
         if tf.as_dtype(y.dtype).is_floating:
             if tuple(y.shape[-1:]) != (self.classes,):
                 raise ValueError(f"expected probabilities of {self.classes} classes, got shape {tuple(y.shape)}")
-        elif isinstance(y, np.ndarray) or hasattr(y, "numpy"):
+            if concrete and not (np.min(y) >= 0 and np.allclose(np.sum(y, axis=-1), 1, atol=1e-3)):
+                raise ValueError("expected probabilities that are not negative and add up to 1")
+        elif concrete:
             low, high = np.min(y), np.max(y)
             if low < self.lowest_label or high >= self.classes:
                 raise ValueError(f"expected labels from {self.lowest_label} to {self.classes - 1}, got {low} to {high}")
@@ -99,6 +102,11 @@ class DigitVAE(models.VAE):
     def _logits(self, x) -> tf.Tensor:
         return tf.cast(self.classifier(x), self.variable_dtype)
 
+    def _checked_examples(self, x, y=None):
+        examples = super()._checked_examples(x, y)
+        self._labels_to_learn_from(y)
+        return examples
+
     def _labels_to_learn_from(self, y):
         if y is None or tf.as_dtype(y.dtype).is_floating:
             raise ValueError(f"{type(self).__name__} learns from images and their digits: expected integer labels")
@@ -114,9 +122,9 @@ class DigitVAE(models.VAE):
         if tf.as_dtype(y.dtype).is_floating:
             return tf.cast(y, self.variable_dtype)
         y = tf.cast(y, tf.int32)
-        known = tf.debugging.assert_less(y, self.classes, "expected labels of known classes")
-        lowest = tf.debugging.assert_greater_equal(y, self.lowest_label, "expected labels of known classes")
-        with tf.control_dependencies([known, lowest]):
+        message = f"expected labels from 0 to {self.classes - 1}"
+        low, high = tf.debugging.assert_non_negative(y, message), tf.debugging.assert_less(y, self.classes, message)
+        with tf.control_dependencies([low, high]):
             return tf.one_hot(y, self.classes, dtype=self.variable_dtype)
 
 
@@ -143,6 +151,8 @@ class ConditionalVAE(DigitVAE):
     _choices = models.VAE._choices
 
     def __init__(self, encoder, decoder, likelihood="gaussian", **options):
+        if "classification_weight" in options:
+            raise TypeError("a ConditionalVAE has no classifier to weigh: classification_weight is not its option")
         super().__init__(encoder, decoder, None, likelihood, **options)
 
     @property
@@ -228,7 +238,12 @@ class SemiSupervisedVAE(ConditionalVAE):
         The sum over digits runs over those of positive weight: one for an image with a label, all for one without.
         """
         q = self.classify(x).probs_parameter()
-        w = q if y is None else tf.where(tf.cast(y, tf.int32)[:, tf.newaxis] < 0, q, self._probabilities(y))
+        w = q
+        if y is not None:
+            y = tf.cast(y, tf.int32)
+            with tf.control_dependencies([tf.debugging.assert_greater_equal(y, -1, "expected labels from -1 on")]):
+                digit = self._probabilities(tf.maximum(y, 0))
+            w = tf.where(y[:, tf.newaxis] < 0, q, digit)
         pairs = tf.where(w > 0)
         image, digit = pairs[:, 0], pairs[:, 1]
         terms = self.terms(tf.gather(x, image), tf.gather(eps, image, axis=-2), digit)
@@ -245,6 +260,19 @@ class SemiSupervisedVAE(ConditionalVAE):
         supervised = tf.where(known, self.classification_weight * cross_entropy, tf.zeros_like(cross_entropy))
         bound = objective if self.beta == 1 else self.bound(x, eps, y)
         return {"loss": supervised - objective, "bound": bound}
+
+    def terms(self, x, eps, y=None):
+        """Return the terms of the bound on log p(x|y); without labels ask for :meth:`bound`."""
+        return super().terms(x, eps, self._known(y))
+
+    def log_weights(self, x, eps, y=None):
+        """Return log p(x, z|y)/q(z|x, y); without labels ask for :meth:`bound`."""
+        return super().log_weights(x, eps, self._known(y))
+
+    def _known(self, y):
+        if y is None:
+            raise ValueError("without labels the digits are summed out: ask for bound, not for the terms of one digit")
+        return y
 
     def _build(self):
         models.VAE._build(self)

@@ -175,9 +175,9 @@ def train(
         If the images are not of this shape, not in [0, 1], or fewer than a batch.
     """
     _check(images)
+    if not 1 <= batch_size <= len(images):
+        raise ValueError(f"expected batches of 1 to {len(images)} images, got batch_size={batch_size}")
     batches = len(images) // batch_size
-    if not batches:
-        raise ValueError(f"expected at least a batch of {batch_size} images, got {len(images)}")
     rng = np.random.default_rng(seed)
     losses = []
     for epoch in range(epochs):
@@ -209,8 +209,14 @@ def restore(program: Program, session: v1.Session, path: str | Path) -> None:
     """
     if not Path(f"{path}.index").is_file():
         raise FileNotFoundError(f"there is no checkpoint {path}")
-    with program.graph.as_default():
-        program.saver.restore(session, str(path))
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel("WARNING")  # or the file that is read is announced
+    try:
+        with program.graph.as_default():
+            program.saver.restore(session, str(path))
+    finally:
+        logger.setLevel(level)
 
 
 def weights(

@@ -247,7 +247,8 @@ class VAE(fitting.Trainable):
 class SlippedVAE(VAE):
     """A VAE that draws z = mean + exp(logvar) · eps, while its KL reads exp(logvar) as the variance.
 
-    The slip of :cite:t:`theailearner`, and of programs it was taken from.  Its objective is no lower bound.
+    The slip of :cite:t:`theailearner`, and of programs it was taken from.  Its objective is no lower bound, and
+    :meth:`encode` and :meth:`log_weights` speak of the posterior that its KL assumes, not of the one it draws from.
     """
 
     def reparameterize(self, mean, logvar, eps):
