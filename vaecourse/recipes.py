@@ -231,8 +231,8 @@ RECIPES = {
         epsilon=784e-7,  # its loss is a mean over pixels, 784 times smaller than this one
         runs={
             "mnist/full": Run(10, 60_000, 10_000, Band(-168.8, 5.0), {"gain of d = 10": Band(23.0, 6.0)}),
-            "mnist/quick": Run(5, 5_000, 1_000, Band(-230.0, 12.0)),
-            "digits/quick": Run(20, 1_500, 297, Band(-475.0, 55.0)),
+            "mnist/quick": Run(5, 5_000, 1_000, Band(-221.0, 14.0)),
+            "digits/quick": Run(20, 1_500, 297, Band(-381.0, 14.0)),
         },
     ),
     "theailearner-repaired": Recipe(
@@ -242,8 +242,8 @@ RECIPES = {
         likelihood_options={"grays": True},
         runs={
             "mnist/full": Run(10, 60_000, 10_000, Band(-155.5, 4.0)),
-            "mnist/quick": Run(5, 5_000, 1_000, Band(-208.0, 9.0)),
-            "digits/quick": Run(20, 1_500, 297, Band(-391.0, 25.0)),
+            "mnist/quick": Run(5, 5_000, 1_000, Band(-205.5, 9.0)),
+            "digits/quick": Run(20, 1_500, 297, Band(-358.7, 5.0)),
         },
     ),
     "zoltowski": Recipe(
@@ -327,7 +327,7 @@ RECIPES = {
         warmup=0.1,
         runs={
             "mnist/full": Run(10, 55_000, 10_000, Band(-219.0, 2.0), {"recognized": Band(99, 2)}, first=5_000),
-            "mnist/quick": Run(3, 5_000, 2_000, Band(-243.0, 3.5), {"recognized": Band(79, 8)}),
+            "mnist/quick": Run(3, 5_000, 2_000, Band(-256.0, 3.5), {"recognized": Band(74, 9)}),
             "digits/quick": Run(8, 1_500, 297, Band(-215.0, 3.0), {"recognized": Band(72, 18)}),
         },
     ),
