@@ -227,10 +227,8 @@ def test_the_convolutional_classifier_returns_logits_as_a_function_of_the_seed(c
     first, again, other = (networks.convolutional_classifier(classes, image_shape, seed) for seed in (1, 1, 2))
     assert first(tf.zeros((2, *image_shape))).shape == (2, classes)
     assert first.layers[-1].activation is keras.activations.linear
-    pooled = height // 4 * (width // 4) * 32
-    assert first.count_params() == (
-        convolution(channels, 16) + convolution(16, 32) + dense(pooled, 128) + dense(128, classes)
-    )
+    pooled = height // 4 * (width // 4) * 64
+    assert first.count_params() == convolution(channels, 32) + convolution(32, 64) + dense(pooled, classes)
     for one, same, different in zip(*(network.get_weights() for network in (first, again, other)), strict=True):
         np.testing.assert_array_equal(one, same)
         assert one.ndim == 1 or not np.isclose(one, different).all()
