@@ -129,3 +129,16 @@ def test_opens_with_aims_and_ends_with_summary_exercises_and_the_way_on(name):
     for part in ("Afterwards you can", "You need", "It runs", "## Summary", "## Exercises", "## What comes next"):
         assert part in prose
     assert any("hide-cell" in chapters.tags(cell) for cell in chapters.code_cells(READ[name]))
+
+
+def test_the_digest_of_the_module_is_of_what_makes_numbers(monkeypatch, tmp_path):
+    monkeypatch.setattr(chapters, "ROOT", tmp_path)
+    (tmp_path / "vaecourse").mkdir()
+
+    def digest(body: str, docstring: str = "Halve.", band: str = "1.0, 0.5") -> str:
+        code = f'def half(x):\n    """{docstring}"""\n    {body}\n\n\nBAND = Band({band})\n'
+        (tmp_path / "vaecourse" / "room.py").write_text(code)
+        return chapters.module_digest()
+
+    assert digest("return x / 2  # exactly", "Return a half.", "1.5, 0.7") == digest("return x / 2")
+    assert digest("return x / 3") != digest("return x / 2")
