@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 _STYLE = "vaecourse.house"
+plt.switch_backend(plt.get_backend())  # loaded inside of a style's context, it would lose what it sets on leaving
 
 
 def image_grid(
