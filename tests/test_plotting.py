@@ -1,9 +1,11 @@
 """Arrays in, figures out: as many pictures as asked for, each in its place, nothing left open and nothing changed."""
 
 import matplotlib.pyplot as plt
+import nbformat
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from nbclient import NotebookClient
 from PIL import Image, ImageSequence
 
 from vaecourse import plotting
@@ -180,3 +182,15 @@ def test_an_animation_needs_a_frame_and_full_rows(frames, tmp_path):
     with pytest.raises(ValueError, match="reshape"):
         plotting.animate(frames, tmp_path / "digits.gif", columns=3)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_notebook_shows_figures_of_its_own_after_ours():
+    cells = [
+        "import matplotlib.pyplot as plt\nimport numpy as np\nfrom vaecourse import plotting",
+        "plotting.image_grid(np.zeros((2, 4, 4)))",
+        "plt.plot([1, 2])\nNone",
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    NotebookClient(notebook, kernel_name="python3").execute()
+    for cell in notebook.cells[1:]:
+        assert any("image/png" in output.get("data", {}) for output in cell.outputs)
