@@ -156,19 +156,24 @@ def test_theailearner_is_configured_as_it_is_published():
         assert built.count_params() == source.count_params()
 
 
+IN_TENSORFLOW_1 = {
+    "pixels": "grays",
+    "likelihood": "gaussian",
+    "likelihood_options": {"scale": 0.5},
+    "kl": "analytic",
+    "beta": 1.0,
+    "batch_size": 100,
+    "learning_rate": 1e-3,
+    "epsilon": 1e-8,
+}
+
+
 def test_zoltowski_is_configured_as_it_is_published():
     run = assert_configured(
         "zoltowski",
         model="VAE",
         network="mlp",
-        pixels="grays",
-        likelihood="gaussian",
-        likelihood_options={"scale": 0.5},
-        kl="analytic",
-        beta=1.0,
-        batch_size=100,
-        learning_rate=1e-3,
-        epsilon=1e-8,
+        **IN_TENSORFLOW_1,
     )
     assert (run.epochs, run.train_images, run.test_images, run.first) == (50, 55_000, 10_000, 5_000)
     for built, source in zip(recipes.get("zoltowski").networks(), networks.mlp(20, (500, 500)), strict=True):
@@ -183,14 +188,7 @@ def test_zeldes_is_configured_as_it_is_published():
         "zeldes",
         model="DigitVAE",
         network="mlp_with_classifier",
-        pixels="grays",
-        likelihood="gaussian",
-        likelihood_options={"scale": 0.5},
-        kl="analytic",
-        beta=1.0,
-        batch_size=100,
-        learning_rate=1e-3,
-        epsilon=1e-8,
+        **IN_TENSORFLOW_1,
     )
     assert (run.epochs, run.train_images, run.test_images, run.first) == (20, 55_000, 10_000, 5_000)
     built, source = recipes.get("zeldes").networks(), networks.mlp_with_classifier(10, (128,))

@@ -1,5 +1,7 @@
 """The table of the sources: what each published, and what the executed chapters measured; kept in the README, too."""
 
+from collections.abc import Callable
+
 from tools import chapters
 from vaecourse import recipes
 
@@ -30,21 +32,21 @@ def rows() -> list[tuple[str, str, str, str, str]]:
     ]
 
 
-def table(sources: list[str]) -> str:
-    """Return the table in Markdown, with `sources` as its first column."""
-    lines = [HEAD, ("---",) * len(HEAD), *((first, *row[2:]) for first, row in zip(sources, rows(), strict=True))]
+def table(source: Callable[[str, str], str]) -> str:
+    """Return the table in Markdown; `source` says what stands in its first column for a source and its chapter."""
+    lines = [HEAD, ("---",) * len(HEAD), *((source(key, chapter), *row) for key, chapter, *row in rows())]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def for_book() -> str:
     """Return the table as the book shows it, with citations and links."""
-    return table([f"{{cite:t}}`{source}`, [](/book/chapters/{chapter}.ipynb)" for source, chapter, *_ in rows()])
+    return table(lambda key, chapter: f"{{cite:t}}`{key}`, [](/book/chapters/{chapter}.ipynb)")
 
 
 def for_readme() -> str:
     """Return the table as the README shows it."""
     titles = {path.stem: chapters.title(chapters.read(path)) for path in chapters.paths()}
-    return table([f"[{titles[chapter]}](book/chapters/{chapter}.ipynb)" for _, chapter, *_ in rows()])
+    return table(lambda _, chapter: f"[{titles[chapter]}](book/chapters/{chapter}.ipynb)")
 
 
 def update_readme() -> None:
