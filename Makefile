@@ -28,7 +28,7 @@ book: $(READY)  ## Build _build/html/index.html from the committed outputs; warn
 	$(BIN)/jupyter-book build . --all -W --keep-going
 
 test: $(READY)  ## Run the unit tests, and every chapter in the quick budget
-	$(BIN)/python -m pytest --nbval tests book
+	$(BIN)/python -m pytest --nbval -n auto --maxprocesses 4 --dist loadscope tests book
 
 execute: $(READY)  ## Re-execute all chapters in full, in place; or one: CHAPTER=elbo
 	$(BIN)/python -m tools.execute $(CHAPTER)
