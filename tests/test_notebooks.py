@@ -3,6 +3,7 @@
 import re
 import statistics
 
+import nbformat
 import pytest
 
 from tools import chapters, results
@@ -131,14 +132,22 @@ def test_opens_with_aims_and_ends_with_summary_exercises_and_the_way_on(name):
     assert any("hide-cell" in chapters.tags(cell) for cell in chapters.code_cells(READ[name]))
 
 
-def test_the_digest_of_the_module_is_of_what_makes_numbers(monkeypatch, tmp_path):
+def test_the_digest_of_the_module_is_of_what_makes_the_numbers_of_a_chapter(monkeypatch, tmp_path):
     monkeypatch.setattr(chapters, "ROOT", tmp_path)
     (tmp_path / "vaecourse").mkdir()
+    chapter = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("from vaecourse import Upper")])
 
-    def digest(body: str, docstring: str = "Halve.", band: str = "1.0, 0.5") -> str:
-        code = f'def half(x):\n    """{docstring}"""\n    {body}\n\n\nBAND = Band({band})\n'
-        (tmp_path / "vaecourse" / "room.py").write_text(code)
-        return chapters.module_digest()
+    def digest(body: str = "return x / 2", docstring: str = "Halve.", band: str = "1.0, 0.5", other: str = "1") -> str:
+        rooms = {
+            "__init__": "from vaecourse import lower, other, upper\nfrom vaecourse.upper import Upper\n",
+            "lower": f'def half(x):\n    """{docstring}"""\n    {body}\n\n\nBAND = Band({band})\n',
+            "upper": "from vaecourse import lower\n\n\nclass Upper:\n    half = lower.half\n",
+            "other": f"NOT_USED = {other}\n",
+        }
+        for room, code in rooms.items():
+            (tmp_path / "vaecourse" / f"{room}.py").write_text(code)
+        return chapters.module_digest(chapter)
 
-    assert digest("return x / 2  # exactly", "Return a half.", "1.5, 0.7") == digest("return x / 2")
-    assert digest("return x / 3") != digest("return x / 2")
+    assert digest("return x / 2  # exactly", "Return a half.", "1.5, 0.7") == digest()
+    assert digest("return x / 3") != digest(), "a room that is used through another counts"
+    assert digest(other="2") == digest(), "one that is not used does not"

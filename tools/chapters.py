@@ -40,15 +40,37 @@ def code_digest(chapter: nbformat.NotebookNode) -> str:
     return hashlib.sha256("\0".join(sources).encode()).hexdigest()[:16]
 
 
-def module_digest() -> str:
-    """Digest the code of the companion module; docstrings, comments and bands, which change no number, are left out."""
-    trees = [ast.parse(file.read_text()) for file in sorted((ROOT / "vaecourse").glob("*.py"))]
-    for node in (node for tree in trees for node in ast.walk(tree)):
+def module_digest(chapter: nbformat.NotebookNode) -> str:
+    """Digest the code of the rooms of the companion module that a chapter uses, by itself or through other rooms.
+
+    Docstrings, comments and bands, which change no number, are left out.
+    """
+    rooms = {file.stem: ast.parse(file.read_text()) for file in sorted((ROOT / "vaecourse").glob("*.py"))}
+    exported = {name: room for room, name in _imported(rooms.pop("__init__")) if room}
+    unseen = [_imported(ast.parse(cell.source)) for cell in code_cells(chapter) if "set-up" not in tags(cell)]
+    used = set()
+    while unseen:
+        named = {exported.get(name, name) if room == "" else room for room, name in unseen.pop()}
+        unseen += [_imported(rooms[room]) for room in named & set(rooms) - used]
+        used |= named & set(rooms)
+    for node in (node for room in used for node in ast.walk(rooms[room])):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
             node.body = node.body[1:]
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Band":
             node.args = []
-    return hashlib.sha256("\0".join(map(ast.dump, trees)).encode()).hexdigest()[:16]
+    return hashlib.sha256("\0".join(ast.dump(rooms[room]) for room in sorted(used)).encode()).hexdigest()[:16]
+
+
+def _imported(tree: ast.Module) -> set[tuple[str, str]]:
+    """Return what is imported from the companion module: room and name, the room empty for `from vaecourse import`."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith("vaecourse."):
+            room = node.module.partition(".")[2]
+            found |= {(room, alias.name) for alias in node.names}
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "vaecourse":
+            found.add(("", node.attr))
+    return found
 
 
 def record(chapter: nbformat.NotebookNode) -> dict:

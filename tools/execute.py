@@ -46,7 +46,7 @@ def update_the_readme() -> None:
 def execute(path: Path) -> float:
     """Execute one chapter from a clean kernel, write it with the record of the run, and return the seconds it took."""
     chapter = chapters.read(path)
-    module = chapters.module_digest()
+    module = chapters.module_digest(chapter)
     client = NotebookClient(
         chapter, timeout=None, kernel_name="python3", record_timing=False, resources={"metadata": {"path": path.parent}}
     )

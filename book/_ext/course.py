@@ -15,17 +15,13 @@ from tools import address, chapters
 class RunTable(Directive):
     """A table of when, on what and for how long every chapter last ran in full."""
 
-    head = ("Chapter", "Last full run", "On", "Minutes", "Module since")
+    head = ("Chapter", "Last full run", "On", "Minutes", "Rooms used, since")
 
     def run(self):
         """Build the table from the records in the chapters."""
         read = [chapters.read(path) for path in chapters.paths()]
         records = [chapters.record(chapter) for chapter in read]
-        module = chapters.module_digest()
-        rows = [
-            self._row(chapters.title(chapter), record, module)
-            for chapter, record in zip(read, records, strict=True)
-        ]
+        rows = [self._row(chapter) for chapter in read]
         total = sum(record.get("seconds", 0) for record in records) / 60
         rows.append(["All", "", "", f"{total:.1f}", ""])
         table = nodes.table(classes=["table"])
@@ -36,12 +32,19 @@ class RunTable(Directive):
         table += group
         return [table, nodes.paragraph(text=self._versions(records))]
 
-    def _row(self, title, record, module):
+    def _row(self, chapter):
+        title, record = chapters.title(chapter), chapters.record(chapter)
         if not record:
             return [title, "never", "", "", ""]
-        changed = "changed" if record["module"] != module else "the same"
+        same = record["module"] == chapters.module_digest(chapter)
         place = f"{record['data']}, {record['device']}"
-        return [title, record["date"], place, f"{record['seconds'] / 60:.1f}", changed]
+        return [
+            title,
+            record["date"],
+            place,
+            f"{record['seconds'] / 60:.1f}",
+            "the same" if same else "changed",
+        ]
 
     def _cells(self, texts):
         return nodes.row("", *(nodes.entry("", nodes.paragraph(text=text)) for text in texts))
