@@ -1,0 +1,358 @@
+"""The audit against losses whose family, β and scale are known because the test made them."""
+
+import math
+
+import keras
+import numpy as np
+import pytest
+import scipy.stats
+import tensorflow as tf
+
+from vaecourse import audit, likelihoods, objectives
+
+SMALL = (6, 5, 1)
+PIXELS = (1, 2, 3)
+
+
+def kl(mean, logvar):
+    """KL(N(mean, exp(logvar)) ‖ N(0, I)) of each latent, by NumPy."""
+    return (mean**2 + np.exp(logvar) - logvar - 1) / 2
+
+
+def sse(x, output):
+    return ((x - output) ** 2).sum(axis=PIXELS)
+
+
+def good(x, output, mean, logvar):
+    return sse(x, output) + kl(mean, logvar).sum(1)
+
+
+def true_sampler(mean, logvar, eps):
+    return mean + np.exp(logvar / 2) * eps
+
+
+def slipped_sampler(mean, logvar, eps):
+    return mean + np.exp(logvar) * eps
+
+
+def cross_entropy(x, p):
+    return -(x * np.log(p) + (1 - x) * np.log(1 - p))
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def continuous_bernoulli(x, p):
+    """By the mean of exp(logit · x) over [0, 1], which TFP has no part in."""
+    logit = np.log(p / (1 - p)).astype(np.float64)
+    logit[abs(logit) < 1e-6] = 1e-6
+    return cross_entropy(x, p) + np.log1p(-p) + np.log(np.expm1(logit) / logit)
+
+
+ENERGIES = {
+    ("Bernoulli", "probability"): lambda x, o, s: cross_entropy(x, o),
+    ("Bernoulli", "logits"): lambda x, o, s: cross_entropy(x, sigmoid(o)),
+    ("continuous Bernoulli", "probability"): lambda x, o, s: continuous_bernoulli(x, o),
+    ("Gaussian", "mean"): lambda x, o, s: -scipy.stats.norm.logpdf(x, o, math.sqrt(s)),
+    ("Gaussian", "sigmoid"): lambda x, o, s: -scipy.stats.norm.logpdf(x, sigmoid(o), math.sqrt(s)),
+    ("Laplace", "mean"): lambda x, o, s: -scipy.stats.laplace.logpdf(x, o, s),
+    ("Laplace", "sigmoid"): lambda x, o, s: -scipy.stats.laplace.logpdf(x, sigmoid(o), s),
+}
+# How pixels, latents and images are reduced: what multiplies β, given the numbers of pixels and latents.
+REDUCTIONS = {
+    "one per image": (lambda r, k: r.sum(PIXELS) + k.sum(1), lambda n, d: 1),
+    "mean of sums": (lambda r, k: np.mean(r.sum(PIXELS) + k.sum(1)), lambda n, d: 1),
+    "sum": (lambda r, k: r.sum() + k.sum(), lambda n, d: 1),
+    "mean over pixels": (lambda r, k: np.mean(r) + k.sum(1).mean(), lambda n, d: n),
+    "mean over all": (lambda r, k: np.mean(r) + np.mean(k), lambda n, d: n / d),
+    "mean over latents": (lambda r, k: r.sum(PIXELS) + k.mean(1), lambda n, d: 1 / d),
+}
+
+
+def recover(name, scale, beta, reduction, latent_dim=2, image_shape=SMALL, batch_size=8, factor=1.0):
+    """Make a loss, and check that everything that went into it is found."""
+    reduce, multiplies = REDUCTIONS[reduction]
+
+    def loss(x, output, mean, logvar):
+        return factor * np.float32(reduce(ENERGIES[name](x, output, scale), beta * kl(mean, logvar)))
+
+    found = audit.effective_objective(loss, latent_dim=latent_dim, image_shape=image_shape, batch_size=batch_size)
+    beta *= multiplies(math.prod(image_shape), latent_dim)
+    assert (found.family, found.output, found.posterior) == (*name, "log σ²")
+    assert found.beta == pytest.approx(beta, rel=0.002)
+    assert any("maximized" in note for note in found.notes) == (factor < 0)
+    if name[0] in ("Gaussian", "Laplace"):
+        assert found.scale == pytest.approx(scale, rel=0.002)
+        assert found.product == pytest.approx(beta * scale * (2 if name[0] == "Gaussian" else 1), rel=0.002)
+    else:
+        assert found.scale is None
+        assert found.product == found.beta
+
+
+@pytest.mark.parametrize("name", ENERGIES)
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_family_beta_and_scale_are_recovered_whatever_the_reduction(name, reduction):
+    recover(name, 0.4, 0.7, reduction, latent_dim=3)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_family_beta_and_scale_of_a_random_loss_are_recovered(seed):
+    rng = np.random.default_rng(seed)
+    name, reduction = (list(choices)[rng.integers(len(choices))] for choices in (ENERGIES, REDUCTIONS))
+    scale, beta = np.exp(rng.uniform([-4, -4], [0.7, 3]))
+    image_shape = (*rng.integers(2, 13, 2).tolist(), int(rng.choice([1, 3])))
+    latent_dim, batch_size = int(rng.integers(1, 31)), int(rng.integers(2, 13))
+    recover(name, scale, beta, reduction, latent_dim, image_shape, batch_size, factor=rng.choice([1.0, -1.0]))
+
+
+def test_a_scale_is_recovered_where_the_equation_of_the_normalizer_is_flat_and_where_it_is_0():
+    recover(("Gaussian", "mean"), 1 / (2 * math.pi * math.e), 1.0, "sum")
+    recover(("Gaussian", "mean"), 1 / (2 * math.pi), 1.0, "sum")
+    recover(("Laplace", "mean"), 0.5, 1.0, "sum")
+
+
+@pytest.mark.parametrize("constant", [0.0, 3.0, -30.0, 1000.0])
+@pytest.mark.parametrize("seed", range(4))
+def test_without_a_normalizer_only_the_product_is_known(constant, seed):
+    a, b = np.exp(np.random.default_rng(seed).uniform([-3, -7], [3, 2])).astype(np.float32)
+
+    def loss(x, output, mean, logvar):
+        return a * sse(x, output) + b * kl(mean, logvar).sum(1) + np.float32(constant)
+
+    found = audit.effective_objective(loss, image_shape=SMALL)
+    assert found.product == pytest.approx(b / a, rel=0.01)
+    assert found.scale is found.beta is None
+    assert "cannot be known" in str(found)
+    stated = audit.effective_objective(loss, image_shape=SMALL, sigma2=0.3)
+    assert stated.scale == 0.3
+    assert stated.beta == pytest.approx(b / a / 0.6, rel=0.01)
+
+
+@pytest.mark.parametrize("likelihood", ["bernoulli", "continuous_bernoulli", "gaussian"])
+@pytest.mark.parametrize("beta", [0.25, 1.0])
+def test_the_vae_of_the_course_optimizes_what_it_says(tiny, likelihood, beta):
+    vae = tiny(likelihood=likelihoods.get(likelihood), beta=beta)
+
+    def loss(x, output, mean, logvar):
+        return -objectives.elbo(vae.likelihood.log_prob(output, x), objectives.analytic_kl(mean, logvar), vae.beta)
+
+    found = audit.effective_objective(loss, vae.reparameterize)
+    assert found.family == {"gaussian": "Gaussian", "bernoulli": "Bernoulli"}.get(likelihood, "continuous Bernoulli")
+    assert found.output == ("sigmoid" if likelihood == "gaussian" else "logits")
+    assert found.beta == pytest.approx(beta, rel=1e-4)
+    assert found.scale == (pytest.approx(0.25, rel=1e-4) if likelihood == "gaussian" else None)
+    assert found.sampler_agrees
+
+
+def test_the_keras_program_of_averages_and_a_slip():
+    """:cite:t:`theailearner`: clipped cross-entropy averaged over the batch and its pixels, KL over latents."""
+
+    def loss(x, output, mean, logvar):
+        reconstruction = keras.losses.binary_crossentropy(tf.reshape(x, (1, -1)), tf.reshape(output, (1, -1)))
+        return tf.reduce_mean(reconstruction - 5e-4 * tf.reduce_mean(1 + logvar - mean**2 - tf.exp(logvar), axis=-1))
+
+    found = audit.effective_objective(loss, slipped_sampler)
+    assert (found.family, found.output) == ("Bernoulli", "probability")
+    assert found.beta == pytest.approx(0.392, rel=1e-3)
+    assert (found.posterior, found.sampler, found.sampler_agrees) == ("log σ²", "log σ", False)
+
+
+def test_a_sampled_kl_is_averaged_exactly_over_two_values_of_its_noise():
+    def loss(x, output, mean, logvar, eps):
+        log_likelihood = likelihoods.Bernoulli().log_prob(output, x)
+        return -tf.reduce_mean(objectives.elbo(log_likelihood, objectives.monte_carlo_kl(mean, logvar, eps), 2.0))
+
+    assert audit.effective_objective(loss, latent_dim=5, image_shape=SMALL).beta == pytest.approx(2.0, rel=1e-4)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_compiled_and_eager_tensorflow_give_the_same(compiled):
+    def loss(x, output, mean, logvar):
+        return tf.reduce_sum(tf.abs(x - output)) + 0.7 * tf.reduce_sum(objectives.analytic_kl(mean, logvar))
+
+    found = audit.effective_objective(tf.function(loss) if compiled else loss, b=0.5, image_shape=SMALL)
+    assert (found.family, found.scale) == ("Laplace", 0.5)
+    assert found.beta == pytest.approx(1.4, rel=1e-4)
+
+
+STRANGERS = {
+    "Huber": lambda x, o: tf.reduce_sum(tf.where(abs(x - o) < 1, (x - o) ** 2 / 2, abs(x - o) - 0.5), PIXELS),
+    "log-cosh": lambda x, o: tf.reduce_sum(tf.math.log(tf.cosh(x - o)), PIXELS),
+    "norm, not its square": lambda x, o: np.sqrt(sse(x, o)),
+    "structural similarity": lambda x, o: 1 - tf.image.ssim(x, o, 1.0),
+    "squares of differences between neighbors": lambda x, o: (np.diff(x - o, axis=1) ** 2).sum(PIXELS),
+    "fourth power": lambda x, o: ((x - o) ** 4).sum(PIXELS),
+    "weights of pixels": lambda x, o: ((x - o) ** 2 * np.linspace(0, 2, 12)[:, None, None]).sum(PIXELS),
+}
+
+
+@pytest.mark.parametrize("name", STRANGERS)
+def test_a_loss_that_is_no_known_likelihood_is_none_of_these(name):
+    found = audit.effective_objective(
+        lambda x, o, m, v: STRANGERS[name](x, o) + kl(m, v).sum(1), true_sampler, image_shape=(12, 12, 1)
+    )
+    assert (found.family, found.output, found.product, found.beta) == ("none of these", None, None, None)
+    assert found.posterior == "log σ²"
+    assert found.sampler_agrees
+    assert ("only for outputs between 0 and 1" in str(found)) == (name == "Huber")
+
+
+READINGS = {
+    "log σ²": lambda v: np.exp(v / 2),
+    "log σ": np.exp,
+    "σ": lambda v: v,
+    "σ²": np.sqrt,
+}
+
+
+@pytest.mark.parametrize("posterior", READINGS)
+@pytest.mark.parametrize("sampler", READINGS)
+@pytest.mark.parametrize("draws_itself", [False, True])
+def test_what_kl_and_sampler_read_as_what_is_told(posterior, sampler, draws_itself):
+    rng = np.random.default_rng(5)
+
+    def loss(x, output, mean, second):
+        return np.mean(sse(x, output) + kl(mean, 2 * np.log(READINGS[posterior](second))).sum(1))
+
+    def with_noise(mean, second, eps):
+        return mean + READINGS[sampler](second) * eps
+
+    def drawing(mean, second):
+        return with_noise(mean, second, rng.normal(size=mean.shape))
+
+    found = audit.effective_objective(loss, drawing if draws_itself else with_noise, image_shape=SMALL)
+    assert (found.posterior, found.sampler) == (posterior, sampler)
+    assert found.sampler_agrees == (posterior == sampler)
+    assert any("no bound" in note for note in found.notes) == (posterior != sampler)
+
+
+WRONG_SAMPLERS = {
+    "not around the mean": lambda mean, logvar, eps: 2 * mean + np.exp(logvar / 2) * eps,
+    "no noise": lambda mean, logvar, eps: mean,
+    "not straight in the noise": lambda mean, logvar, eps: mean + np.exp(logvar / 2) * np.tanh(eps),
+    "one draw for all": lambda mean, logvar: mean + np.exp(logvar / 2) * np.random.default_rng(1).normal(),
+    "shifted": lambda mean, logvar: mean + np.exp(logvar / 2) * np.random.default_rng(1).normal(0.1, 1, mean.shape),
+    "3 % too wide": lambda mean, logvar: np.random.default_rng(1).normal(mean, 1.03 * np.exp(logvar / 2)),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_SAMPLERS)
+def test_a_sampler_of_no_known_distribution_is_told(name):
+    found = audit.effective_objective(
+        lambda x, o, m, v: sse(x, o) + kl(m, v).sum(1), WRONG_SAMPLERS[name], image_shape=SMALL
+    )
+    assert found.sampler is found.sampler_agrees is None
+    assert "the sampler does not draw" in found.notes[-1]
+
+
+WRONG_TERMS = {
+    "no mean": lambda m, v: (np.exp(v) - v - 1) / 2,
+    "variance of two": lambda m, v: (m**2 / 4 + np.exp(v) / 4 - v - 1) / 2,
+    "free bits": lambda m, v: np.maximum(kl(m, v), 1.0),
+    "capacity": lambda m, v: np.abs(kl(m, v).sum(1, keepdims=True) - 5.0),
+    "penalty on the mean": lambda m, v: m**2 / 2,
+}
+
+
+@pytest.mark.parametrize("name", WRONG_TERMS)
+def test_a_term_that_is_no_kl_is_told(name):
+    found = audit.effective_objective(
+        lambda x, o, m, v: sse(x, o) + WRONG_TERMS[name](m, v).sum(1), true_sampler, image_shape=SMALL
+    )
+    assert (found.family, found.product, found.beta, found.posterior) == ("Gaussian", None, None, None)
+    assert found.sampler == "log σ²"
+    assert "no KL to N(0, I)" in str(found)
+
+
+def test_a_kl_that_is_subtracted_has_a_negative_beta():
+    found = audit.effective_objective(
+        lambda x, o, m, v: 2 * sse(x, o) - kl(m, v).sum(1), sigma2=0.25, image_shape=SMALL
+    )
+    assert found.beta == pytest.approx(-1, rel=1e-3)
+    assert any("subtracted" in note for note in found.notes)
+
+
+def test_an_autoencoder_has_a_beta_of_0_and_a_constant_no_likelihood():
+    found = audit.effective_objective(lambda x, o, m, v: sse(x, o), true_sampler, image_shape=SMALL)
+    assert (found.product, found.beta, found.posterior) == (0, 0, None)
+    assert "autoencoder" in str(found)
+    found = audit.effective_objective(lambda x, o, m, v: kl(m, v).sum(1), image_shape=SMALL)
+    assert found.family == "none of these"
+    assert "does not depend on the images" in str(found)
+
+
+def test_a_product_of_the_terms_is_not_taken_for_a_sum():
+    found = audit.effective_objective(lambda x, o, m, v: sse(x, o) * (1 + kl(m, v).sum(1)), image_shape=SMALL)
+    assert found.product is None
+    assert "not the sum" in str(found)
+
+
+def test_a_beta_that_depends_on_the_batch_is_told():
+    """One term averaged over the batch and the other not."""
+    found = audit.effective_objective(
+        lambda x, o, m, v: sse(x, o).mean() + kl(m, v).sum(), sigma2=0.5, batch_size=6, image_shape=SMALL
+    )
+    assert found.beta == pytest.approx(6, rel=1e-3)
+    assert any("depends on the size of the batch" in note for note in found.notes)
+
+
+def test_the_findings_can_be_read():
+    found = audit.effective_objective(
+        lambda x, o, m, v: 2 * sse(x, o) + kl(m, v).sum(1), slipped_sampler, sigma2=0.25, image_shape=SMALL
+    )
+    assert isinstance(found, audit.Objective)
+    assert str(found).splitlines() == [
+        "likelihood  Gaussian, output read as mean",
+        "β·2σ²       0.5",
+        "σ²          0.25",
+        "β           1",
+        "KL          to N(0, I), of N(mean, σ²) given log σ²",
+        "note        the sampler takes its second argument for log σ, the KL for log σ²: no bound at any β",
+    ]
+    assert str(found) in found._repr_html_()
+    with pytest.raises(AttributeError):
+        found.beta = 2.0
+
+
+@pytest.mark.parametrize(
+    ("loss", "error", "message"),
+    [
+        (lambda *a: None, TypeError, "returns a number, got NoneType"),
+        (lambda x, o, m, v: "12 nats", TypeError, "returns a number, got str"),
+        (lambda x, o, m, v: (x - o) ** 2, ValueError, r"for each of 8 images, got shape \(8, 6, 5, 1\)"),
+        (lambda x, o, m, v: kl(m, v), ValueError, r"got shape \(8, 2\)"),
+        (lambda x, o, m, v: np.log(o - 1).sum(), ValueError, "the loss is not finite"),
+        (lambda x, o, m, v: good(x, o, m, v) + np.random.default_rng().normal(), ValueError, "it draws inside"),
+        (lambda m, v, x, o: good(x, o, m, v), ValueError, None),
+    ],
+)
+def test_a_loss_that_cannot_be_probed_is_refused(loss, error, message):
+    with pytest.raises(error, match=message):
+        audit.effective_objective(loss, image_shape=SMALL)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"sigma2": -1.0}, "positive, finite sigma2"),
+        ({"sigma2": math.nan}, "positive, finite sigma2"),
+        ({"b": 1.0}, "got b=1, but the likelihood of the loss, Gaussian"),
+        ({"latent_dim": 0}, "latent_dim=0"),
+        ({"batch_size": 1}, "batch_size=1"),
+        ({"image_shape": (28, 28)}, r"image_shape=\(28, 28\)"),
+        ({"sampler": lambda m, v, eps: eps[:1]}, r"the shape of its mean, \(64, 2\)"),
+    ],
+)
+def test_bad_options_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        audit.effective_objective(good, **{"image_shape": SMALL} | options)
+
+
+def test_a_scale_that_contradicts_the_normalizer_is_refused():
+    def loss(x, output, mean, logvar):
+        return -scipy.stats.norm.logpdf(x, output, 0.5).sum(PIXELS) + kl(mean, logvar).sum(1)
+
+    assert audit.effective_objective(loss, sigma2=0.25, image_shape=SMALL).beta == pytest.approx(1, rel=1e-3)
+    with pytest.raises(ValueError, match=r"got a scale of 1, but the loss is normalized for one of 0\.25"):
+        audit.effective_objective(loss, sigma2=1.0, image_shape=SMALL)
