@@ -1,0 +1,492 @@
+"""What a diagnosis measures, against closed forms; and what it says of models that are broken, or are not."""
+
+import math
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+from scipy import integrate
+
+from vaecourse import (
+    VAE,
+    ConditionalVAE,
+    broken,
+    diagnosis,
+    evaluation,
+    findings,
+    likelihoods,
+    networks,
+    recipes,
+    training,
+)
+
+tfd = tfp.distributions
+
+CAUSES = {
+    "pixels out of range",
+    "likelihood of another form",
+    "kl of another form",
+    "log-likelihood weight not positive",
+    "mean over pixels",
+    "kl weight zero",
+    "kl weight negative",
+    "kl weight doubled",
+    "kl weight 1/d",
+    "kl weight too small",
+    "kl weight too large",
+    "sampler and kl disagree",
+}
+"""Findings about the loss, which no length of training brings about."""
+
+
+def names(report) -> set[str]:
+    return {finding.name for finding in report.findings}
+
+
+# --- broken models are named, healthy ones pass ---------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def examine(digits):
+    """Train a specimen on a few digits and diagnose it on others."""
+
+    def run(specimen: broken.Specimen, seed: int = 0) -> findings.Report:
+        vae = specimen.build(seed)
+        specimen.fit(vae, specimen.prepare(digits.train_images[:1000]), epochs=2)
+        return diagnosis.diagnose(vae, specimen.prepare(digits.test_images))
+
+    return run
+
+
+@pytest.mark.parametrize("name", broken.SPECIMENS)
+def test_a_broken_model_is_named_by_its_effect_and_by_no_other_cause(examine, name):
+    specimen = broken.get(name)
+    report = examine(specimen)
+    assert any(accepted in report for accepted in specimen.accepted)
+    assert not report.healthy
+    assert names(report) & CAUSES <= specimen.accepted
+
+
+def test_the_model_without_a_slip_passes(examine):
+    assert examine(broken.SOUND).healthy
+
+
+EPOCHS = {
+    "tf-cvae": 3,
+    "tf-cvae-improved": 3,
+    "theailearner": 2,
+    "theailearner-repaired": 3,
+    "zoltowski": 8,
+    "zoltowski-improved": 2,
+    "zeldes": 2,
+    "zeldes-improved": 2,
+}
+
+
+@pytest.fixture(scope="module")
+def examine_recipe(digits):
+    """Train a recipe on digits, for part of its quick run, and diagnose it."""
+    budget = training.Budget(digits, "quick")
+
+    def run(name: str) -> findings.Report:
+        recipe = recipes.get(name)
+        vae = recipe.build(budget)
+        (train, test), labels = recipe.images(budget), recipe.labels(budget) if vae.classes else (None, None)
+        vae.fit(train, labels[0], batch_size=recipe.batch_size, epochs=EPOCHS[name], verbose=0)
+        return diagnosis.diagnose(vae, test, labels[1])
+
+    return run
+
+
+@pytest.mark.parametrize("name", [name for name in recipes.RECIPES if name != "theailearner"])
+def test_a_recipe_that_is_a_vae_passes(examine_recipe, name):
+    report = examine_recipe(name)
+    assert report.healthy, str(report)
+    assert report.measurements["kl weight"] == pytest.approx(1, abs=1e-3)
+
+
+def test_the_functional_program_as_it_is_fails_by_its_weight_and_its_sampler(examine_recipe):
+    report = examine_recipe("theailearner")
+    assert {"kl weight too small", "sampler and kl disagree"} <= names(report)
+    assert report.measurements["kl weight"] == pytest.approx(0.392, abs=1e-3)
+
+
+# --- the loss as a black box ----------------------------------------------------------------------------------------
+
+
+class Weighed(VAE):
+    """Minimizes scale · (−log p(x|z) + weight · KL), whatever its beta is."""
+
+    weight, scale = 1.0, 1.0
+
+    def losses(self, x, y, eps):
+        terms = self.terms(x, eps, y)
+        return {"loss": self.scale * (-terms.log_likelihood + self.weight * terms.kl)}
+
+
+def weighed(weight, scale, d, model=Weighed, likelihood="bernoulli", **options) -> VAE:
+    vae = model(*networks.mlp(d, (8,), seed=0), likelihood, **options)
+    vae.weight, vae.scale = weight, scale
+    return vae
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_weight_and_scale_of_the_kl_are_read_off_the_loss(binary, seed):
+    rng = np.random.default_rng(seed)
+    weight, scale, d = rng.normal() * 10 ** rng.uniform(-1, 1), 10 ** rng.uniform(-3, 2), int(rng.integers(1, 30))
+    vae = weighed(
+        weight,
+        scale,
+        d,
+        kl=["analytic", "monte_carlo"][seed % 2],
+        samples=1 + seed % 3,
+        likelihood=["bernoulli", "gaussian", "continuous_bernoulli"][seed % 3],
+        beta=7.0,
+    )
+    measurements = diagnosis.diagnose(vae, binary[:100], seed=seed).measurements
+    assert measurements["kl weight"] == pytest.approx(weight, rel=1e-3)
+    assert measurements["log-likelihood weight"] == pytest.approx(scale, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("weight", "d", "name"),
+    [
+        (1, 5, None),
+        (1.01, 5, None),
+        (1, 1, None),
+        (0, 5, "kl weight zero"),
+        (-1, 5, "kl weight negative"),
+        (-0.2, 5, "kl weight negative"),
+        (2, 5, "kl weight doubled"),
+        (0.2, 5, "kl weight 1/d"),
+        (0.2, 7, "kl weight too small"),
+        (3.1, 5, "kl weight too large"),
+        (784, 5, "mean over pixels"),
+    ],
+)
+@pytest.mark.parametrize("scale", [1, 1 / 784, 30])
+def test_a_weight_is_named_by_what_it_amounts_to_in_whatever_unit_the_loss_is(binary, weight, d, name, scale):
+    report = diagnosis.diagnose(weighed(weight, scale, d), binary[:100])
+    if scale == 1 / 784 and weight > 1.5:
+        name = "mean over pixels"
+    assert names(report) & CAUSES == ({name} if name else set())
+
+
+class Upside(Weighed):
+    def losses(self, x, y, eps):
+        terms = self.terms(x, eps, y)
+        return {"loss": terms.log_likelihood + terms.kl}
+
+
+class WithoutLogvar(Weighed):
+    def losses(self, x, y, eps):
+        terms = self.terms(x, eps, y)
+        mean, logvar = self.posterior_parameters(x, y)
+        return {"loss": -terms.log_likelihood + 0.5 * tf.reduce_sum(mean**2 + tf.exp(logvar), -1)}
+
+
+class Absolute(Weighed):
+    def losses(self, x, y, eps):
+        terms = self.terms(x, eps, y)
+        error = tf.reduce_sum(tf.abs(x - self.reconstruct(x, eps)), axis=(1, 2, 3))
+        return {"loss": error + terms.kl}
+
+
+class OwnNoise(VAE):
+    def reparameterize(self, mean, logvar, eps):
+        return mean + 0 * eps
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        (Upside, "log-likelihood weight not positive"),
+        (WithoutLogvar, "kl of another form"),
+        (Absolute, "likelihood of another form"),
+        (OwnNoise, "sampler and kl disagree"),
+    ],
+)
+def test_a_loss_of_another_form_is_named(binary, model, name):
+    assert name in diagnosis.diagnose(weighed(1, 1, 3, model), binary[:100])
+
+
+@pytest.mark.parametrize("exponent", [0.25, 0.5, 1.0])
+def test_what_the_sampler_draws_is_compared_with_what_the_kl_assumes(binary, exponent):
+    class Drawing(VAE):
+        def reparameterize(self, mean, logvar, eps):
+            return mean + tf.exp(exponent * logvar) * eps
+
+    report = diagnosis.diagnose(weighed(1, 1, 3, Drawing), binary[:100])
+    least, most = report.measurements["drawn std per assumed"]
+    reach = [math.exp((exponent - 0.5) * logvar) for logvar in (-5, 3)]  # of the log-variances that are tried
+    assert min(reach) - 1e-4 <= least <= most <= max(reach) + 1e-4
+    assert math.log(most / least) >= 0.7 * abs(math.log(reach[0] / reach[1])) - 1e-6
+    assert ("sampler and kl disagree" in report) == (exponent != 0.5)
+
+
+# --- posteriors, pixels and the prior -------------------------------------------------------------------------------
+
+
+def told(means, logvars) -> VAE:
+    """Return a VAE that is told the posteriors of two groups of images, of which the first pixel is 0 or 1."""
+
+    class Told(VAE):
+        def posterior_parameters(self, x, y=None):
+            group = tf.cast(tf.round(x[:, 0, 0, 0]), tf.int32)
+            return tuple(tf.gather(np.array(values, np.float32), group) for values in (means, logvars))
+
+    return Told(*networks.mlp(len(means[0]), (8,), seed=0))
+
+
+@pytest.fixture(scope="module")
+def halves(binary):
+    """Images of which every other begins with ink."""
+    images = binary[:400].copy()
+    images[:, 0, 0, 0] = np.arange(len(images)) % 2
+    return images
+
+
+def test_the_decomposition_of_the_kl_is_that_of_a_mixture(halves):
+    means, logvar = [[-1.0], [1.5]], -1.0
+    m = diagnosis.diagnose(told(means, [[logvar]] * 2), halves).measurements
+    z = np.linspace(-12, 12, 100_001)
+    groups = np.array([tfd.Normal(mean[0], math.exp(logvar / 2)).prob(z) for mean in np.float64(means)])
+    q, prior = groups.mean(axis=0), np.asarray(tfd.Normal(np.float64(0), 1).prob(z))
+    information = integrate.trapezoid(groups * np.log(groups / q), z).mean()
+    aggregate = integrate.trapezoid(q * np.log(q / prior), z)
+    tolerance = 4 * m["mutual information standard error"]
+    assert tolerance < 0.2 * information
+    assert m["mutual information"] == pytest.approx(information, abs=tolerance)
+    assert m["aggregate kl"] == pytest.approx(aggregate, abs=tolerance)
+    assert m["aggregate kl, from below"] == pytest.approx(
+        0.5 * (m["aggregate variance"][0] - 1 + 0.25**2 - math.log(m["aggregate variance"][0])), abs=1e-5
+    )
+    assert m["aggregate kl, from below"] < aggregate
+    np.testing.assert_allclose(m["aggregate mean"], 0.25, atol=1e-6)
+    np.testing.assert_allclose(m["aggregate variance"], 1.25**2 + math.exp(logvar), rtol=1e-6)
+
+
+def test_posteriors_that_are_all_alike_carry_nothing_and_are_the_aggregate(halves):
+    m = diagnosis.diagnose(told([[0.3, -0.4]] * 2, [[0.5, -1.0]] * 2), halves).measurements
+    assert m["mutual information"] == pytest.approx(0, abs=1e-6)
+    assert m["aggregate kl"] == pytest.approx(m["kl"], abs=1e-6)
+    assert m["aggregate kl, from below"] == pytest.approx(m["kl"], abs=1e-5)
+
+
+def test_posteriors_that_do_not_overlap_carry_the_number_of_their_groups(halves):
+    m = diagnosis.diagnose(told([[-50.0], [50.0]], [[0.0]] * 2), halves).measurements
+    assert m["mutual information"] == pytest.approx(math.log(2), abs=1e-6)
+    assert m["mutual information at most"] == pytest.approx(math.log(len(halves)))
+
+
+def test_the_terms_are_those_of_the_distributions(tiny, binary):
+    vae = tiny(beta=3.0)
+    m = diagnosis.diagnose(vae, binary).measurements
+    q = vae.encode(binary)
+    per_latent = tfd.Normal(q.mean(), q.stddev()).kl_divergence(tfd.Normal(0.0, 1.0)).numpy().mean(axis=0)
+    np.testing.assert_allclose(m["kl per latent"], per_latent, rtol=1e-4)
+    assert m["kl"] == pytest.approx(per_latent.sum(), rel=1e-4)
+    expected = evaluation.elbo(vae, binary, samples=20)
+    assert m["elbo"] == pytest.approx(expected.mean, abs=4 * m["elbo standard error"])
+    assert m["elbo standard error"] == pytest.approx(expected.standard_error, rel=0.3)
+    assert m["loss"] == pytest.approx(3 * m["kl"] - m["log_likelihood"], rel=1e-5)
+    assert (m["active"] == evaluation.active_units(vae, binary)).all()
+
+
+def test_active_units_are_counted(halves):
+    vae = told([[-1.0, 0.05], [1.0, -0.05]], [[0.0, 0.0]] * 2)
+    m = diagnosis.diagnose(vae, halves).measurements
+    assert m["active"].tolist() == [True, False] == evaluation.active_units(vae, halves).tolist()
+    assert m["active units"] == 1
+
+
+def constant_decoder(output: np.ndarray, likelihood) -> VAE:
+    """Return a VAE whose decoder says the same of every z."""
+    encoder, decoder = networks.mlp(2, (4,), seed=0)
+    kernel, _ = decoder.layers[-2].get_weights()
+    decoder.layers[-2].set_weights([0 * kernel, output.ravel()])
+    return VAE(encoder, decoder, likelihood)
+
+
+def test_pixels_that_are_wrong_and_cannot_learn_are_counted(binary):
+    output = np.full((28, 28, 1), 0.25, np.float32)
+    output[:14], output[14:16] = -0.1, 1.2
+    report = diagnosis.diagnose(constant_decoder(output, likelihoods.Bernoulli(probability="rectified")), binary)
+    m = report.measurements
+    dead_and_wrong = binary[:, :14].sum() + (1 - binary[:, 14:16]).sum()
+    wrong = dead_and_wrong + binary[:, 16:].sum()  # where ¼ is said, ink is wrong and learns
+    assert m["share of zero-gradient pixels"] == pytest.approx(16 / 28)
+    assert m["share of wrong pixels"] == pytest.approx(wrong / binary.size)
+    assert m["share of wrong pixels without gradient"] == pytest.approx(dead_and_wrong / wrong)
+    assert {"pixels without gradient", "decoder ignores latents"} <= names(report)
+
+
+def test_logits_however_wrong_have_a_gradient(binary):
+    output = np.where(np.arange(784) % 2, 60, -60).astype(np.float32).reshape(28, 28, 1)
+    report = diagnosis.diagnose(constant_decoder(output, "bernoulli"), binary)
+    assert report.measurements["share of wrong pixels"] > 0.4
+    assert report.measurements["share of wrong pixels without gradient"] == 0
+
+
+def test_the_decoder_of_a_linear_model_varies_over_the_prior_as_its_weights_say(grays):
+    encoder = networks.mlp(3, (4,), seed=0)[0]
+    decoder = keras.Sequential([keras.Input((3,)), keras.layers.Dense(784), keras.layers.Reshape((28, 28, 1))])
+    *kernel, bias = np.random.default_rng(0).normal(size=(4, 784)).astype(np.float32)
+    decoder.layers[0].set_weights([np.stack(kernel), bias])
+    vae = VAE(encoder, decoder, likelihoods.Gaussian(mean="linear"))
+    ratio = diagnosis.diagnose(vae, grays).measurements["decoded variance per image variance"]
+    assert ratio == pytest.approx(np.square(kernel).sum() / grays.var(axis=0).sum(), rel=0.25)  # 100 draws of the prior
+
+
+# --- when a measurement is a finding --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def sound(examine):
+    report = examine(broken.SOUND)
+    assert report.healthy
+    return report.measurements
+
+
+T = findings.THRESHOLDS
+
+
+@pytest.mark.parametrize(
+    ("name", "measurement", "threshold", "others"),
+    [
+        ("kl weight too large", "kl weight", 1 + T.weight, {}),
+        ("kl weight negative", "kl weight", -T.zero, {}),
+        ("kl weight zero", "kl weight", T.zero, {}),
+        ("kl of another form", "kl form error", T.form, {}),
+        ("likelihood of another form", "log-likelihood form error", T.form, {}),
+        ("sampler and kl disagree", "drawn std error", T.drawn, {}),
+        ("sampler and kl disagree", "drawn mean error", T.drawn, {}),
+        ("log-likelihood weight not positive", "log-likelihood weight", 0.0, {}),
+        ("pixels out of range", "share of pixels out of range", 0.0, {}),
+        ("non-finite weights", "share of non-finite weights", 0.0, {}),
+        ("non-finite loss", "share of non-finite losses", 0.0, {}),
+        ("posterior collapse", "active units", 1, {"kl": 0.0}),
+        ("posterior collapse", "kl", T.collapsed, {"active units": 0}),
+        ("decoder ignores latents", "decoded variance per image variance", T.dependence, {}),
+        ("aggregate posterior far from prior", "aggregate kl, from below", broken.LATENT_DIM * T.aggregate, {}),
+        ("log-variances extreme", "smallest log-variance", -T.logvar, {}),
+        ("log-variances extreme", "largest log-variance", T.logvar, {}),
+        ("pixels without gradient", "share of wrong pixels without gradient", T.dead, {}),
+        ("probabilities confined", "share of pixels out of reach", T.confined, {}),
+    ],
+)
+def test_a_finding_begins_at_its_threshold(sound, name, measurement, threshold, others):
+    def found(value):
+        return {f.name for f in findings.judge({**sound, **others, measurement: value}, broken.LATENT_DIM, 784)}
+
+    step = 1e-3 * (abs(threshold) or 1.0)
+    assert (name in found(threshold - step)) != (name in found(threshold + step))
+
+
+def test_every_finding_has_words_and_every_word_is_plain():
+    for name, (meaning, remedy) in findings.WORDS.items():
+        assert name == name.lower() or "KL" in name
+        assert meaning[-1] == remedy[-1] == "."
+
+
+def test_the_thresholds_stand_in_one_place():
+    assert isinstance(T, findings.Thresholds)
+    assert min(T) > 0
+    assert (T.active, T.wrong, T.reach) == (0.01, 0.5, 0.2)
+
+
+# --- the report -----------------------------------------------------------------------------------------------------
+
+
+def test_a_report_says_what_was_found_in_text_and_in_html(tiny, binary):
+    report = diagnosis.diagnose(tiny(beta=2.0), binary)
+    finding = report.findings[0]
+    assert (type(finding), type(report)) == (findings.Finding, findings.Report)
+    assert finding.name == "kl weight doubled"
+    assert finding.name in report
+    assert "kl weight zero" not in report
+    assert "β = 2" in finding.measured
+    for text in (finding.name, finding.measured, finding.remedy[:20], "mutual information", "600 of 600 images"):
+        assert text in str(report)
+        assert text in report._repr_html_()
+    assert (finding.meaning, finding.remedy) == findings.WORDS[finding.name]
+    assert max(map(len, str(report).splitlines())) <= 96
+
+
+def test_html_shows_what_it_is_given_and_does_not_obey():
+    hostile = "<script>&"
+    finding = findings.Finding(*4 * [hostile])
+    shown = findings.Report(hostile, 1, 1, (finding,), {hostile: 1.0})._repr_html_()
+    assert hostile not in shown
+    assert shown.count("&lt;script&gt;&amp;") == 6
+
+
+def test_a_large_set_is_sampled_and_the_report_says_so(tiny, binary):
+    many = np.concatenate([binary, binary])
+    report = diagnosis.diagnose(tiny(), many)
+    assert (report.images, report.given, report.model) == (1000, 1200, "VAE") == (diagnosis.MOST_IMAGES, 1200, "VAE")
+    assert diagnosis.BATCH <= diagnosis.MOST_IMAGES
+    other = diagnosis.diagnose(tiny(), many, seed=1)
+    assert other.measurements["elbo"] != report.measurements["elbo"]
+
+
+def test_a_diagnosis_can_be_repeated_and_leaves_the_model_as_it_was(tiny, binary):
+    vae, untouched = tiny(), tiny()
+    for model in (vae, untouched):
+        model.fit(binary[:64], epochs=1, verbose=0)
+    before, attributes = vae.get_weights(), dict(vars(vae))
+    metrics = {metric.name: float(metric.result()) for metric in vae.metrics}
+    first, second = (diagnosis.diagnose(vae, binary, seed=3) for _ in range(2))
+    assert str(first) == str(second)
+    assert all(np.array_equal(first.measurements[name], second.measurements[name]) for name in first.measurements)
+    assert vars(vae).keys() == attributes.keys()
+    assert all(vars(vae)[name] is attributes[name] for name in ("encoder", "decoder", "optimizer", "likelihood"))
+    assert {metric.name: float(metric.result()) for metric in vae.metrics} == metrics
+    assert all(map(np.array_equal, vae.get_weights(), before))
+    for model in (vae, untouched):
+        model.fit(binary[:64], epochs=1, verbose=0)
+    assert all(map(np.array_equal, vae.get_weights(), untouched.get_weights()))
+
+
+def test_the_networks_are_put_back_after_a_failure(binary):
+    class Failing(VAE):
+        def losses(self, x, y, eps):
+            raise ZeroDivisionError
+
+    vae = Failing(*networks.mlp(2, (4,), seed=0))
+    encoder, decoder = vae.encoder, vae.decoder
+    with pytest.raises(ZeroDivisionError):
+        diagnosis.diagnose(vae, binary)
+    assert (vae.encoder, vae.decoder) == (encoder, decoder)
+
+
+def test_weights_that_are_not_finite_do_not_hide_the_loss(tiny, binary):
+    vae = tiny(beta=2.0)
+    kernel = vae.encoder.layers[2].kernel
+    kernel.assign(tf.fill(kernel.shape, np.nan))
+    report = diagnosis.diagnose(vae, binary)
+    assert {"non-finite weights", "non-finite loss", "kl weight doubled"} == names(report)
+    share = np.prod(kernel.shape) / sum(map(np.size, vae.get_weights()))
+    assert report.measurements["share of non-finite weights"] == pytest.approx(share)
+    assert report.measurements["share of non-finite losses"] == 1
+
+
+def test_what_cannot_be_diagnosed_is_refused(tiny, binary, grays):
+    vae = tiny()
+    with pytest.raises(TypeError, match="got Sequential"):
+        diagnosis.diagnose(vae.decoder, binary)
+    with pytest.raises(ValueError, match=f"at least {diagnosis.FEWEST_IMAGES} images, got 99"):
+        diagnosis.diagnose(vae, binary[:99])
+    with pytest.raises(ValueError, match="got grays"):
+        diagnosis.diagnose(vae, grays)
+    with pytest.raises(TypeError, match="expected float images"):
+        diagnosis.diagnose(vae, binary.astype(np.uint8))
+    with pytest.raises(ValueError, match="learns from images alone"):
+        diagnosis.diagnose(vae, binary, np.zeros(len(binary), int))
+    conditional = ConditionalVAE(*recipes.get("zeldes-improved").networks())
+    with pytest.raises(ValueError, match="a label for each image, got 600 images and 599 labels"):
+        diagnosis.diagnose(conditional, grays, np.zeros(599, int))
+    with pytest.raises(ValueError, match="expected integer labels"):
+        diagnosis.diagnose(conditional, grays)

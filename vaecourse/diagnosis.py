@@ -1,0 +1,289 @@
+r"""What is wrong with a trained model: findings with their meaning and cure, from the model and images alone.
+
+The loss is treated as a black box.  While it is probed, stand-ins take the place of the two networks: one says what
+posterior the encoder is to report, the other answers as the decoder and keeps the z it was handed.  So the weight of
+the KL, the weight of the log-likelihood and the standard deviation that is really drawn are read off what `fit`
+minimizes, whatever the class of the model, its options or its metrics call them.
+"""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from vaecourse import findings, models, objectives
+from vaecourse.evaluation import Estimate
+
+tfd = tfp.distributions
+
+MOST_IMAGES = 1000
+"""How many are looked at: the time of the mutual information grows with the square."""
+FEWEST_IMAGES = 100
+"""Below it moments over images mean little."""
+BATCH = 250
+"""How many images are decoded at once."""
+
+
+def diagnose(vae: models.VAE, images: np.ndarray, labels: np.ndarray | None = None, seed: int = 0) -> findings.Report:
+    r"""Look for what is wrong with a VAE, and say what it means and what to try.
+
+    Parameters
+    ----------
+    vae : VAE
+        Trained or not, compiled or not.  It is left as it was.
+    images : array `(n, height, width, channels)`
+        At least 100, prepared as for training; of more than 1,000, as many are chosen by the seed.
+    labels : array `(n,)`, optional
+        For models that know digits.
+    seed : int
+        Of the choice and of all noise: a second call gives the same report.
+
+    Returns
+    -------
+    vaecourse.findings.Report
+
+    Raises
+    ------
+    TypeError
+        If `vae` is none, or the images are not float arrays.
+    ValueError
+        If there are too few images, or the model refuses them or the labels.
+
+    Notes
+    -----
+    With L the loss, the *kl weight* is the slope of L over the KL, at a fixed output of the decoder, per slope of L
+    over −log p(x|z), at a fixed posterior.  The former is found with noise of ±1, for which the mean of the Monte Carlo
+    KL is the closed form; log p(x|z) is summed from the densities of the pixels.
+
+    The *mutual information* of image and latents is the mean of log q(z|x) − log q(z), where the aggregate posterior
+    q(z) is the mean of q(z|x) over the images looked at; KL = I(x; z) + KL(q(z) ‖ p(z)) :cite:p:`hoffman2016`.  With n
+    images it is at most ln n, so that with many latents *aggregate kl*, the second term, comes out too large.
+    *Aggregate kl, from below* is that of a normal distribution with mean and covariance of q(z), which is never above.
+
+    Where weights or losses are not finite, only the loss is probed.
+    """
+    if not isinstance(vae, models.VAE):
+        raise TypeError(f"expected a vaecourse.VAE, got {type(vae).__name__}")
+    images, labels = vae.checked(images), vae.checked_labels(labels)
+    if len(images) < FEWEST_IMAGES:
+        raise ValueError(f"a diagnosis needs at least {FEWEST_IMAGES} images, got {len(images)}")
+    if labels is not None and len(labels) != len(images):
+        raise ValueError(f"expected a label for each image, got {len(images)} images and {len(labels)} labels")
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(images))[:MOST_IMAGES])
+    x = tf.cast(tf.gather(images, chosen), vae.variable_dtype)
+    y = None if labels is None else tf.gather(labels, chosen)
+    measurements = _of_the_loss(vae, x[:8], None if y is None else y[:8], seed) | _of_the_images(vae, x, y, seed)
+    found = findings.judge(measurements, vae.latent_dim, int(np.prod(vae.image_shape)))
+    return findings.Report(type(vae).__name__, len(chosen), len(images), found, MappingProxyType(measurements))
+
+
+# --- measuring ------------------------------------------------------------------------------------------------------
+
+
+class _StandIn:
+    """Takes the place of a network, answers for it, and keeps what it was given and what it said."""
+
+    given = said = None
+
+    def __init__(self, network, answer: np.ndarray | None = None):
+        self.network, self.answer = network, answer
+
+    def __call__(self, inputs, **options):
+        self.given = tf.nest.flatten(inputs)[0]
+        if self.answer is None:
+            self.said = self.network(inputs, **options)
+        else:
+            self.said = tf.repeat(tf.constant(self.answer, self.given.dtype)[tf.newaxis], len(self.given), axis=0)
+        return self.said
+
+    def __getattr__(self, name):
+        return getattr(self.network, name)
+
+
+@contextlib.contextmanager
+def _standing_in(vae: models.VAE, **stand_ins: _StandIn) -> Iterator[None]:
+    try:
+        vars(vae).update(stand_ins)  # past Keras, which would take note of another layer
+        yield
+    finally:
+        vars(vae).update({name: stand_in.network for name, stand_in in stand_ins.items()})
+
+
+def _of_the_loss(vae: models.VAE, x: tf.Tensor, y: tf.Tensor | None, seed: int) -> dict:
+    rng = np.random.default_rng(seed)
+    d = vae.latent_dim
+
+    def loss(parameters, output, sign=1.0):
+        encoder, decoder = _StandIn(vae.encoder, parameters), _StandIn(vae.decoder, output)
+        with _standing_in(vae, encoder=encoder, decoder=decoder):
+            eps = sign * tf.ones_like(vae.noise(len(x), 0))
+            value = tf.reduce_mean(next(iter(vae.losses(x, y, eps).values())))
+            posterior = [tensor[0].numpy().astype(float) for tensor in vae.posterior_parameters(x, y)]
+        z = np.full(d, np.nan) if decoder.given is None else decoder.given[0, :d].numpy().astype(float)
+        return float(value), posterior, z
+
+    black = np.zeros(vae.image_shape)
+    losses, kls, drawn, assumed = [], [], [], []
+    for size in (*6 * [0], *range(3, 21, 3)):  # where means are large, log-variances would hardly show
+        parameters = np.concatenate([size * rng.normal(size=d), rng.uniform(-5, 3, d)])
+        (up, (mean, logvar), z), (down, _, other) = (loss(parameters, black, sign) for sign in (1, -1))
+        losses.append((up + down) / 2)
+        kls.append(float(objectives.analytic_kl(mean, logvar)))
+        drawn.append(np.stack([(z + other) / 2, (z - other) / 2]))
+        assumed.append(np.stack([mean, np.exp(logvar / 2)]))
+    kl_slope = _slope(kls, losses)[0]
+    kl_error = _unexplained(kls[:6], losses[:6], kl_slope)
+    outputs = 2 * rng.normal(size=(12, *vae.image_shape))
+    log_likelihoods = [
+        float(tf.reduce_mean(_log_likelihood(vae, tf.constant(output[np.newaxis], x.dtype), x))) for output in outputs
+    ]
+    slope, error = _slope(log_likelihoods, [-loss(np.zeros(2 * d), output)[0] for output in outputs])
+    (center, std), (mean, sigma) = np.stack(drawn, axis=1), np.stack(assumed, axis=1)
+    ratio = np.abs(std) / sigma
+    return {
+        "kl weight": kl_slope / slope if slope > 0 else np.nan,
+        "log-likelihood weight": slope,
+        "kl form error": kl_error,
+        "log-likelihood form error": error,
+        "drawn std per assumed": np.array([ratio.min(), ratio.max()]),
+        "drawn std error": float(np.abs(ratio - 1).max()),
+        "drawn mean error": float((np.abs(center - mean) / (1 + np.abs(mean))).max()),
+    }
+
+
+def _of_the_images(vae: models.VAE, x: tf.Tensor, y: tf.Tensor | None, seed: int) -> dict:
+    parts = []
+    for start in range(0, len(x), BATCH):
+        some = [None if tensor is None else tensor[start : start + BATCH] for tensor in (x, y)]
+        parts.append(_of_a_batch(vae, *some, (seed, start)))
+    each = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    weights = np.concatenate([np.ravel(weight) for weight in vae.get_weights()])
+    ends = vae.likelihood(tf.stack([tf.fill(vae.image_shape, tf.constant(end, x.dtype)) for end in (-20, 20)]))
+    low, high = tf.reduce_min(ends) - 1e-3, tf.reduce_max(ends) + 1e-3
+    finite = np.isfinite(each["loss"]) & np.isfinite(each["log_likelihood"]) & np.isfinite(each["kl"])
+    measured = {
+        "share of non-finite weights": float((~np.isfinite(weights)).mean()),
+        "share of non-finite losses": float((~finite).mean()),
+        "smallest pixel": float(np.min(x)),
+        "largest pixel": float(np.max(x)),
+        "share of pixels out of range": float(np.mean((x < low) | (x > high))),
+    }
+    if measured["share of non-finite weights"] or not finite.all():
+        return measured
+    terms, latents, pixels = _of_the_terms(each), _of_the_latents(each), _of_the_pixels(each, x.numpy())
+    return measured | terms | latents | pixels | _of_the_prior(vae, x, y, seed)
+
+
+def _of_a_batch(vae, x, y, seed) -> dict[str, np.ndarray]:
+    """Return everything per image; z is drawn from the posterior that the KL assumes, whatever the model draws."""
+    noise = tf.random.stateless_normal(vae.noise(len(x), 0).shape, seed, dtype=x.dtype)
+    mean, logvar = vae.posterior_parameters(x, y)
+    z = objectives.reparameterize(mean, logvar, tf.reshape(noise, (-1, *mean.shape))[0])
+    decoder = _StandIn(vae.decoder)
+    with _standing_in(vae, decoder=decoder):
+        vae.decode(z, y)
+    output = tf.convert_to_tensor(decoder.said)
+    with tf.GradientTape() as tape:
+        tape.watch(output)
+        log_likelihood = _log_likelihood(vae, output, x)
+    loss = next(iter(vae.losses(x, y, noise).values()))
+    each = {
+        "loss": np.broadcast_to(loss, len(x)),
+        "mean": mean,
+        "logvar": logvar,
+        "z": z,
+        "log_likelihood": log_likelihood,
+        "kl": objectives.analytic_kl(mean, logvar),
+        "image": vae.likelihood(output),
+        "gradient": tape.gradient(log_likelihood, output),
+    }
+    return {name: np.asarray(value) for name, value in each.items()}
+
+
+def _of_the_terms(each: Mapping[str, np.ndarray]) -> dict:
+    elbo = Estimate.of(objectives.elbo(each["log_likelihood"], each["kl"]))
+    return {
+        "loss": float(each["loss"].mean()),
+        "elbo": elbo.mean,
+        "elbo standard error": elbo.standard_error,
+        "log_likelihood": float(each["log_likelihood"].mean()),
+        "kl": float(each["kl"].mean()),
+    }
+
+
+def _of_the_latents(each: Mapping[str, np.ndarray]) -> dict:
+    mean, logvar, z = (each[name].astype(float) for name in ("mean", "logvar", "z"))
+    information = Estimate.of(_log_posterior_ratio(mean, logvar, z))
+    center, covariance = mean.mean(axis=0), np.atleast_2d(np.cov(mean, rowvar=False, bias=True))
+    covariance = covariance + np.diag(np.exp(logvar).mean(axis=0))
+    from_below = 0.5 * (np.trace(covariance) + center @ center - len(center) - np.linalg.slogdet(covariance)[1])
+    active = mean.var(axis=0) > findings.THRESHOLDS.active
+    return {
+        "kl per latent": 0.5 * (mean**2 + np.exp(logvar) - logvar - 1).mean(axis=0),
+        "active units": int(active.sum()),
+        "active": active,
+        "mutual information": information.mean,
+        "mutual information standard error": information.standard_error,
+        "mutual information at most": float(np.log(len(mean))),
+        "aggregate mean": center,
+        "aggregate variance": np.diag(covariance),
+        "aggregate kl": float(each["kl"].mean()) - information.mean,
+        "aggregate kl, from below": float(from_below),
+        "smallest log-variance": float(logvar.min()),
+        "largest log-variance": float(logvar.max()),
+    }
+
+
+def _log_posterior_ratio(mean: np.ndarray, logvar: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """Return log q(z|x) − log q(z) of each image's z, q(z) being the mixture of the posteriors of all."""
+    posteriors = tfd.Normal(mean, np.exp(logvar / 2))
+
+    def log_posterior(z):
+        return tf.reduce_sum(posteriors.log_prob(z), axis=-1)
+
+    portions = np.array_split(z[:, np.newaxis], -(-len(z) // 50))  # all pairs of z and posterior, some at a time
+    log_mixture = [tf.reduce_logsumexp(log_posterior(some), axis=1) for some in portions]
+    return (log_posterior(z) - tf.concat(log_mixture, axis=0)).numpy() + np.log(len(z))
+
+
+def _of_the_pixels(each: Mapping[str, np.ndarray], x: np.ndarray) -> dict:
+    t, image, flat = findings.THRESHOLDS, each["image"], each["gradient"] == 0
+    low, high = float(image.min()), float(image.max())
+    wrong = np.abs(image - x) > t.wrong
+    return {
+        "smallest decoded pixel": low,
+        "largest decoded pixel": high,
+        "share of pixels out of reach": float(np.mean((x < low - t.reach) | (x > high + t.reach))),
+        "share of wrong pixels": float(wrong.mean()),
+        "share of zero-gradient pixels": float(flat.mean()),
+        "share of wrong pixels without gradient": float(flat[wrong].mean()) if wrong.any() else 0.0,
+    }
+
+
+def _of_the_prior(vae, x, y, seed) -> dict:
+    z = tf.random.stateless_normal((100, vae.latent_dim), (seed, -1), dtype=x.dtype)
+    y = None if y is None else tf.repeat(y[:1], len(z), axis=0)
+    decoded = vae.decode(z, y).mean()
+    return {"decoded variance per image variance": float(np.var(decoded, axis=0).mean() / np.var(x, axis=0).mean())}
+
+
+def _log_likelihood(vae, output, x) -> tf.Tensor:
+    """Return log p(x|z) from the pixels' own densities, whatever the likelihood's `log_prob` does."""
+    return tf.reduce_sum(vae.likelihood.pixels(output).log_prob(x), axis=(-3, -2, -1))
+
+
+def _slope(x, y) -> tuple[float, float]:
+    """Return the slope of y over x, and the share of y's spread that no straight line explains."""
+    if not np.isfinite([x, y]).all():
+        return np.nan, np.nan
+    deviation = np.asarray(x) - np.mean(x)
+    slope = float(deviation @ y / max(deviation @ deviation, 1e-12))
+    return slope, _unexplained(x, y, slope)
+
+
+def _unexplained(x, y, slope: float) -> float:
+    rest = np.asarray(y) - slope * np.asarray(x)
+    return float(np.std(rest) / (np.std(y) + 1e-4 * np.abs(y).max()))  # a loss that does not change is no error
