@@ -1,6 +1,7 @@
 """Numbers and pictures from a trained model, on images it has not seen."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import keras
@@ -112,20 +113,51 @@ def exact_log_likelihood(vae: models.VAE, images: np.ndarray, points: int = 256,
     ValueError
         If the model has other than two latents, or another likelihood.
     """
+    axis = np.linspace(-reach, reach, points, dtype=np.float32)
+    total = np.full(len(images), -np.inf, np.float32)
+    for joint in _joint_on_grid(vae, images, axis, axis):
+        total = np.logaddexp(total, tf.reduce_logsumexp(joint, axis=-1))
+    return total + 2 * math.log(axis[1] - axis[0])
+
+
+def exact_posterior(vae: models.VAE, images: np.ndarray, center=(0.0, 0.0), reach=6.0, points=256) -> tuple:
+    """Compute the true posterior log p(z|x) of a few images on a square grid, under the terms of the quadrature above.
+
+    Parameters
+    ----------
+    vae : VAE
+    images : array `(n, height, width, channels)`
+    center : (float, float)
+    reach : float
+        Half the side of the square.  The density is normalized on it, so the posterior must lie inside.
+    points : int
+        On each side.
+
+    Returns
+    -------
+    axes : array `(2, points)`
+        The values of the two latents.
+    log_density : array `(n, points, points)`
+        The second latent grows along the rows, the first along the columns.
+    """
+    axes = np.asarray(center, np.float32)[:, np.newaxis] + np.linspace(-reach, reach, points, dtype=np.float32)
+    joint = np.concatenate(list(_joint_on_grid(vae, images, *axes)), axis=-1)
+    cell = 2 * math.log(axes[0, 1] - axes[0, 0])
+    log_density = joint - tf.reduce_logsumexp(joint, axis=-1, keepdims=True) - cell
+    return axes, log_density.numpy().reshape(len(images), points, points)
+
+
+def _joint_on_grid(vae: models.VAE, images: np.ndarray, first: np.ndarray, second: np.ndarray) -> Iterator[tf.Tensor]:
+    """Yield log p(x, z) of all images `(n, portion)`, a portion of the grid at a time."""
     if vae.latent_dim != 2 or not isinstance(vae.likelihood, likelihoods.Bernoulli):
         raise ValueError("quadrature needs two latents and a Bernoulli likelihood; see importance_log_likelihood")
-    axis = np.linspace(-reach, reach, points, dtype=np.float32)
-    grid = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
+    grid = np.stack(np.meshgrid(first, second), axis=-1).reshape(-1, 2)
     pixels = tf.reshape(tf.cast(vae.checked(images), tf.float32), (len(images), -1))
-    cell = 2 * math.log(axis[1] - axis[0])
-    total = np.full(len(images), -np.inf, np.float32)
     for z in np.array_split(grid, max(1, len(grid) // 2048)):
         logits = tf.reshape(vae.decode(z).distribution.logits, (len(z), -1))
         at_zero = -tf.reduce_sum(tf.nn.softplus(logits), axis=-1)
         log_prior = tf.reduce_sum(tfd.Normal(0.0, 1.0).log_prob(z), axis=-1)
-        joint = tf.matmul(pixels, logits, transpose_b=True) + at_zero + log_prior
-        total = np.logaddexp(total, tf.reduce_logsumexp(joint, axis=-1))
-    return total + cell
+        yield tf.matmul(pixels, logits, transpose_b=True) + at_zero + log_prior
 
 
 def active_units(vae: models.VAE, images: np.ndarray, threshold: float = 0.01) -> np.ndarray:

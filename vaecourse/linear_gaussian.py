@@ -86,3 +86,33 @@ class LinearGaussian:
         """Log p(x, z)/q(z|x) at z = mean + exp(½ logvar) · eps, `(samples, batch)`."""
         z = objectives.reparameterize(mean, logvar, eps)
         return self.log_likelihood(x, z) - objectives.monte_carlo_kl(mean, logvar, eps)
+
+    def log_joint(self, x: np.ndarray, z: np.ndarray) -> tf.Tensor:
+        """Log p(x, z) for `z` `(..., batch, d)`; less log q(z), it is an importance weight of whatever q there is."""
+        prior = tfd.MultivariateNormalDiag(tf.zeros(self.weights.shape[1], tf.float64))
+        return self.log_likelihood(x, z) + prior.log_prob(z)
+
+    def wide_posterior(self, x: np.ndarray, inflation: float = 1.2) -> tfd.MultivariateNormalTriL:
+        """Return the exact posterior, its covariance multiplied: a proposal whose weights have a finite variance."""
+        if not inflation > 0:
+            raise ValueError(f"expected a positive inflation, got {inflation!r}")
+        exact = self.posterior(x)
+        return tfd.MultivariateNormalTriL(exact.mean(), np.sqrt(inflation) * exact.scale_tril)
+
+    def weight_second_moment(self, covariance: np.ndarray) -> float:
+        r"""E_q[(w/p(x))²] of the weights w = p(x, z)/q(z), where q has the posterior's mean and this covariance C.
+
+        With the posterior's covariance S it is |C|^½ / (|S| |2 S⁻¹ − C⁻¹|^½), the same for every x, or infinite where
+        2 S⁻¹ − C⁻¹ is not positive definite: q then falls off too fast somewhere.  For C = c S it is
+        (c²/(2c − 1))^(d/2).
+
+        Parameters
+        ----------
+        covariance : array `(d, d)`
+        """
+        posterior = self.posterior_covariance
+        difference = 2 * np.linalg.inv(posterior) - np.linalg.inv(covariance)
+        if np.linalg.eigvalsh(difference).min() <= 0:
+            return np.inf
+        logs = [np.linalg.slogdet(matrix).logabsdet for matrix in (covariance, posterior, difference)]
+        return float(np.exp(0.5 * logs[0] - logs[1] - 0.5 * logs[2]))
