@@ -1,15 +1,7 @@
-"""The tests, tested: with a plausible slip in the source, the test that should notice it fails.
+"""The tests, tested: with a plausible slip in the source, the test that should notice it fails."""
 
-A mutated module is its source with one line changed, executed in the module's own namespace; the others, which look
-names up when they are called, then use it.
-"""
-
-import contextlib
 import inspect
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from types import ModuleType
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -25,6 +17,7 @@ import test_networks
 import test_objectives
 import test_plotting
 import test_recipes
+from mutations import Mutation, check, mutated, without_fixtures
 
 from vaecourse import (
     data,
@@ -40,38 +33,6 @@ from vaecourse import (
     plotting,
     recipes,
 )
-
-INHERITING = {fitting: (models, digit_models), models: (digit_models,)}
-"""Modules whose classes are made of those of another, and made anew when it is mutated."""
-
-
-@dataclass
-class Mutation:
-    """A slip, and the test that must notice it, called with what it needs of `tiny` and binary images."""
-
-    slip: str
-    module: ModuleType
-    original: str
-    mutated: str
-    test: Callable
-
-
-@contextlib.contextmanager
-def mutated(module: ModuleType, original: str, replacement: str) -> Iterator[None]:
-    sources = {part: Path(part.__file__).read_text(encoding="utf-8") for part in (module, *INHERITING.get(module, ()))}
-    assert sources[module].count(original) == 1, "the original text must occur exactly once"
-    sources[module] = sources[module].replace(original, replacement)
-    names, registered = {part: dict(vars(part)) for part in sources}, dict(keras.saving.get_custom_objects())
-    try:
-        for part, source in sources.items():
-            exec(compile(source, part.__file__, "exec"), vars(part))
-        yield
-    finally:
-        for part, before in names.items():
-            vars(part).clear()
-            vars(part).update(before)
-        keras.saving.get_custom_objects().clear()
-        keras.saving.get_custom_objects().update(registered)
 
 
 def of_family(name: str) -> Callable:
@@ -91,10 +52,6 @@ def of_linear_gaussian(test: Callable) -> Callable:
         test(model, model.sample(test_linear_gaussian.N, seed=2))
 
     return run
-
-
-def without_fixtures(test: Callable, *arguments) -> Callable:
-    return lambda tiny, binary: test(*arguments)
 
 
 def the_loop(tiny, binary):
@@ -494,9 +451,7 @@ MUTATIONS = [
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.slip)
 def test_a_slip_is_noticed(mutation, tiny, binary):
-    mutation.test(tiny, binary)
-    with mutated(mutation.module, mutation.original, mutation.mutated), pytest.raises(AssertionError):
-        mutation.test(tiny, binary)
+    check(mutation, tiny, binary)
 
 
 def test_a_mutated_module_is_restored_even_after_a_failure():
