@@ -128,7 +128,7 @@ def effective_objective(
         it is probed at eps = 1 and −1, over which the mean of a sampled KL is exact.
     sampler : callable, optional
         ``sampler(mean, logvar, eps)``, or ``sampler(mean, logvar)`` if it draws by itself: then the moments of 40,000
-        draws decide, within five standard errors.
+        draws decide, the deviation within five standard errors, the mean within seven.
     sigma2, b : float, optional
         The σ² of a Gaussian, or the b of a Laplace, that the author of the loss states.
     latent_dim, image_shape, batch_size : int, (height, width, channels), int

@@ -26,7 +26,7 @@ OBJECTIVES: dict[str, Callable] = {
     "kl twice": lambda vae, log_likelihood, kl: -log_likelihood + kl + kl,
     "pixels averaged": lambda vae, log_likelihood, kl: -log_likelihood / np.prod(vae.image_shape) + kl,
 }
-"""Losses per image, in nats, each of which should have been minus the ELBO."""
+"""Losses per image, each of which should have been minus the ELBO, from its terms in nats."""
 
 
 @keras.saving.register_keras_serializable(likelihoods.PACKAGE)
@@ -55,7 +55,7 @@ class MiscountedVAE(models.VAE):
 
 @keras.saving.register_keras_serializable(likelihoods.PACKAGE)
 class MisreadVAE(models.VAE):
-    """VAE that draws z = mean + logvar · eps: what its KL reads as ln σ², it reads as σ."""
+    """VAE that draws z = mean + logvar · eps: what its KL reads as ln σ², its sampler reads as σ."""
 
     def reparameterize(self, mean, logvar, eps):
         """Return samples whose standard deviation is what the KL takes for the log-variance."""
@@ -121,7 +121,7 @@ class Specimen:
         return vae
 
     def fit(self, vae: models.VAE, images: np.ndarray, epochs: int = 1) -> keras.callbacks.History | None:
-        """Train; a loss that is not finite, where it belongs to the specimen, ends it, and None is returned."""
+        """Train; if the specimen may diverge, a loss that is not finite ends the training, and None is returned."""
         if not self.diverges:
             return vae.fit(images, batch_size=BATCH_SIZE, epochs=epochs, verbose=0)
         with contextlib.suppress(FloatingPointError), quiet_native_log():  # TensorFlow logs the failure, too

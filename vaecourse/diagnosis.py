@@ -35,7 +35,7 @@ def diagnose(vae: models.VAE, images: np.ndarray, labels: np.ndarray | None = No
     vae : VAE
         Trained or not, compiled or not.  It is left as it was.
     images : array `(n, height, width, channels)`
-        At least 100, prepared as for training; of more than 1,000, as many are chosen by the seed.
+        At least 100, prepared as for training; of more than 1,000, the seed chooses 1,000.
     labels : array `(n,)`, optional
         For models that know digits.
     seed : int
@@ -48,7 +48,7 @@ def diagnose(vae: models.VAE, images: np.ndarray, labels: np.ndarray | None = No
     Raises
     ------
     TypeError
-        If `vae` is none, or the images are not float arrays.
+        If `vae` is no VAE, or the images are not float arrays.
     ValueError
         If there are too few images, or the model refuses them or the labels.
 
@@ -60,8 +60,9 @@ def diagnose(vae: models.VAE, images: np.ndarray, labels: np.ndarray | None = No
 
     The *mutual information* of image and latents is the mean of log q(z|x) − log q(z), where the aggregate posterior
     q(z) is the mean of q(z|x) over the images looked at; KL = I(x; z) + KL(q(z) ‖ p(z)) :cite:p:`hoffman2016`.  With n
-    images it is at most ln n, so that with many latents *aggregate kl*, the second term, comes out too large.
-    *Aggregate kl, from below* is that of a normal distribution with mean and covariance of q(z), which is never above.
+    images it is at most ln n, so that where latents say more than that, *aggregate kl*, the second term, comes out too
+    large.  *Aggregate kl, from below* is that of a normal distribution with mean and covariance of q(z), which is never
+    above.
 
     Where weights or losses are not finite, only the loss is probed.
     """

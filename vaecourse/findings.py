@@ -17,7 +17,7 @@ class Thresholds(NamedTuple):
     """Where a measurement becomes a finding, each with its reason."""
 
     weight: float = 0.02
-    """Relative error of a weight in the loss: probing is exact to 10⁻³, and no program errs by 2 %."""
+    """Relative error of a weight in the loss: probing is exact to 10⁻³, and a slip changes a weight by more."""
     zero: float = 1e-5
     """Weight of the KL that counts as none: what remains of rounding."""
     form: float = 0.01
@@ -69,7 +69,8 @@ class Report:
         How many images were looked at, and out of how many.
     findings : tuple of Finding
     measurements : mapping from a name to a number or an array
-        In nats where they are terms of the loss; one entry per latent where they are arrays.
+        In nats where they are terms of the loss.  Arrays have one entry per latent, but for *drawn std per assumed*:
+        the smallest and the largest.
     """
 
     model: str
@@ -121,7 +122,7 @@ def judge(measurements: Mapping[str, float | np.ndarray], latent_dim: int, pixel
     measurements : mapping
         As :func:`vaecourse.diagnosis.diagnose` takes them.  What has not been measured is not judged.
     latent_dim, pixels : int
-        How many latents the model has, and an image pixels.
+        How many latents the model has, and how many pixels an image has.
     """
     return tuple(Finding(name, measured, *WORDS[name]) for name, measured in _found(measurements, latent_dim, pixels))
 
