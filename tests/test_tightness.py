@@ -176,6 +176,7 @@ def fitted(vae, images):
 
 
 def test_fitted_posteriors_are_the_best_diagonal_gaussians(model, fitted, x):
+    assert isinstance(fitted, tightness.FittedPosteriors)
     mean, logvar = model.mean_field_posterior(x)
     np.testing.assert_allclose(fitted.mean, mean, atol=0.02)
     np.testing.assert_allclose(fitted.logvar, logvar, atol=0.1)
@@ -247,6 +248,7 @@ def test_annealed_weights_have_the_mean_p(d, steps):
     ratios = np.exp(annealed.log_weights - model.log_prob(x))
     np.testing.assert_array_less(np.abs(ratios.mean(axis=0) - 1), 4 * stats.sem(ratios))
     assert stats.sem(ratios).max() < 0.1
+    assert isinstance(annealed, annealing.Annealed)
     assert annealed.log_weights.dtype == tf.float64
     assert annealed.acceptance.numpy().min() > 0.8
     np.testing.assert_allclose(annealed.log_likelihood, np.log(ratios.mean(axis=0)) + model.log_prob(x), rtol=1e-12)
