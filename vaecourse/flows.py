@@ -21,9 +21,11 @@ class CouplingFlow(layers.Layer):
 
     .. math:: \epsilon_b \leftarrow e^{s} \epsilon_b + t, \qquad (t, s) = \mathrm{network}(\epsilon_a, \text{context}).
 
+    s goes through a tanh, so that no step scales by more than e or less than 1/e.
+
     The halves change places from step to step.  The Jacobian is triangular, so that ln \|det\| = Σ s; and the step is
-    undone by (ε_b − t) e⁻ˢ, with the same t and s, since ε_a has stayed.  Of the flows that are used for posteriors it
-    is the one whose map and inverse are both a closed form: planar flows :cite:p:`rezende2015` have no inverse in
+    undone by (ε_b − t) e⁻ˢ, with the same t and s, since ε_a has stayed.  So map and
+    inverse both have a closed form and take one pass a step; planar flows :cite:p:`rezende2015` have no inverse in
     closed form, and inverse autoregressive ones :cite:p:`kingma2016` need one pass per latent for it.
 
     The last layer of each network begins at zero, and the flow therefore as the identity.
@@ -38,6 +40,11 @@ class CouplingFlow(layers.Layer):
         Width of the hidden layer of each step's network.
     seed : int
         The initial weights are a function of it.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two latents, `steps` is negative or `hidden` is not positive.
     """
 
     def __init__(self, latent_dim: int, steps: int = 4, hidden: int = 64, seed: int = 0, **kwargs):
@@ -136,8 +143,8 @@ class FlowVAE(models.VAE):
 
     Notes
     -----
-    :meth:`posterior_parameters` are those of the normal distribution before the flow, of which :meth:`reconstruct`
-    follows the center unless it is given noise.
+    :meth:`posterior_parameters` returns those of the normal distribution before the flow.  Without noise
+    :meth:`reconstruct` decodes what the flow makes of its center, which need not be the mean of q.
 
     Raises
     ------
