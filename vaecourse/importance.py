@@ -134,7 +134,7 @@ class GradientMoments(NamedTuple):
     repetitions: int
 
     def signal_to_noise(self) -> Measured:
-        """Return the root mean square, over the coordinates that have any noise, of |mean|/(standard deviation).
+        """Return the root mean square, over the coordinates that have any noise, of abs(mean)/(standard deviation).
 
         Raises
         ------
@@ -228,7 +228,7 @@ def gradient_moments(
 def gradient_signal_to_noise(model: models.VAE, x: np.ndarray, repetitions: int, seed: int = 0) -> dict[str, Measured]:
     r"""Measure the signal-to-noise ratio of the gradient :cite:p:`rainforth2018`, for "encoder" and "decoder".
 
-    The ratio of a coordinate is |mean|/(standard deviation) over the noise; returned is the root of the mean of its
+    The ratio of a coordinate is abs(mean)/(standard deviation) over the noise; returned is the root of the mean of its
     square.  The square is freed of what the noise of n repetitions adds to it: without any signal the mean of
     mean²/variance is not 0 but, for normal gradients, (n − 1)/(n (n − 3)).
 

@@ -102,8 +102,8 @@ class LinearGaussian:
     def weight_second_moment(self, covariance: np.ndarray) -> float:
         r"""E_q[(w/p(x))²] of the weights w = p(x, z)/q(z), where q has the posterior's mean and this covariance C.
 
-        With the posterior's covariance S it is |C|^½ / (|S| |2 S⁻¹ − C⁻¹|^½), the same for every x, or infinite where
-        2 S⁻¹ − C⁻¹ is not positive definite: q then falls off too fast somewhere.  For C = c S it is
+        With the posterior's covariance S it is (det C / det(2 S⁻¹ − C⁻¹))^½ / det S, the same for every x, or infinite
+        where 2 S⁻¹ − C⁻¹ is not positive definite: q then falls off too fast somewhere.  For C = c S it is
         (c²/(2c − 1))^(d/2).
 
         Parameters
