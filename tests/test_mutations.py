@@ -312,15 +312,15 @@ MUTATIONS = [
     Mutation(
         "KL of the digit dropped from the bound",
         digit_models,
-        "return expected - kl",
-        "return expected",
+        "bounds.append(expected - kl)",
+        "bounds.append(expected)",
         of_digits(test_digit_models.test_where_it_is_not_known_the_bound_is_the_sum_over_digits, "SemiSupervisedVAE"),
     ),
     Mutation(
         "KL of the digit with the wrong sign",
         digit_models,
-        "return expected - kl",
-        "return expected + kl",
+        "bounds.append(expected - kl)",
+        "bounds.append(expected + kl)",
         of_digits(
             test_digit_models.test_where_the_digit_is_known_the_bound_is_that_of_a_conditional_vae_less_ln_10,
             "SemiSupervisedVAE",

@@ -33,6 +33,50 @@ def test_the_encoder_ends_in_two_numbers_for_each_latent_and_the_decoder_in_an_i
     assert decoder(encoder(tf.zeros((3, *image_shape)))[:, :latent_dim]).shape == (3, *image_shape)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
+@pytest.mark.parametrize("shape", [(2, 28, 28, 32), (1, 5, 3, 1), (3, 1, 2, 7)], ids=str)
+def test_the_layer_to_one_channel_is_a_transposed_convolution(shape, dtype):
+    rng = np.random.default_rng(0)
+    x, weights = tf.constant(rng.normal(size=shape), dtype), tf.constant(rng.normal(size=(*shape[:3], 1)), dtype)
+    kernel = rng.normal(size=(3, 3, 1, shape[-1]))
+    results = []
+    for build in (networks.ToOneChannel, keras.layers.Conv2DTranspose):
+        layer = build(1, 3, padding="same", dtype=dtype)
+        layer.build(shape)
+        layer.set_weights([kernel, np.array([0.3])])
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            output = layer(x)
+            total = tf.reduce_sum(weights * tf.sin(output))
+        results.append([output, *tape.gradient(total, [x, layer.kernel.value, layer.bias.value])])
+    tolerance = {"float32": 1e-4, "float64": 1e-12, "bfloat16": 0.3}[dtype]
+    for ours, theirs in zip(*results, strict=True):
+        ours, theirs = tf.cast(ours, "float64"), tf.cast(theirs, "float64")
+        np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=tolerance * np.abs(theirs).max())
+
+
+def test_the_decoder_of_the_convolutional_networks_ends_in_that_layer_and_survives_saving(tmp_path):
+    decoder = networks.convolutional(seed=0)[1]
+    assert type(decoder.layers[-1]) is networks.ToOneChannel
+    decoder.save(tmp_path / "decoder.keras")
+    again = keras.saving.load_model(tmp_path / "decoder.keras")
+    z = tf.random.stateless_normal((3, 2), (0, 0))
+    np.testing.assert_array_equal(again(z), decoder(z))
+
+
+@builders
+def test_in_mixed_precision_means_and_log_variances_are_not_rounded(builder):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        encoder, _ = builder(2, seed=0, **SMALL[builder])
+    finally:
+        keras.config.set_dtype_policy("float32")
+    output = encoder(tf.random.stateless_uniform((4, 28, 28, 1), (0, 0)))
+    assert "bfloat16" in {layer.compute_dtype for layer in encoder.layers}
+    assert output.dtype == tf.float32
+    assert tf.reduce_any(tf.cast(tf.cast(output, tf.bfloat16), tf.float32) != output)
+
+
 @builders
 def test_the_output_is_raw(builder):
     for network in builder(2, **SMALL[builder]):

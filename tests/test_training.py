@@ -1,5 +1,6 @@
 """Trainings that are killed and resumed, checkpoints that are damaged, and learning rates."""
 
+import functools
 import os
 import signal
 import subprocess
@@ -8,8 +9,9 @@ import sys
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from vaecourse import data, training
+from vaecourse import data, fitting, training
 
 EPOCHS, STEPS_PER_EPOCH = 4, 4
 
@@ -222,6 +224,100 @@ def test_the_start_of_an_epoch_is_the_step_of_the_optimizer(tiny, images):
     record = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: steps.append(int(start.step)))
     tiny().fit(images, epochs=3, verbose=0, callbacks=[start, record])
     assert steps == [0, STEPS_PER_EPOCH, 2 * STEPS_PER_EPOCH]
+
+
+class Silent(keras.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        pass
+
+
+class Counter(keras.callbacks.Callback):
+    def __init__(self):
+        super().__init__()
+        self.batches = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.batches.append(batch)
+
+
+def test_callbacks_that_listen_to_batches_are_told_from_those_that_do_not(tmp_path):
+    silent = [Silent(), keras.callbacks.History(), keras.callbacks.EarlyStopping(), training.EpochStart()]
+    silent += [training.resume_from(tmp_path), keras.callbacks.ModelCheckpoint(tmp_path / "model.keras")]
+    silent += [keras.callbacks.LambdaCallback(on_epoch_end=print)]
+    listening = [Counter(), keras.callbacks.ModelCheckpoint(tmp_path / "model.keras", save_freq=5)]
+    listening += [keras.callbacks.LambdaCallback(on_train_batch_end=print), keras.callbacks.TerminateOnNaN()]
+    assert not any(training.listens_to_batches(callback) for callback in silent)
+    assert all(training.listens_to_batches(callback) for callback in listening)
+
+
+def test_a_callback_that_listens_to_batches_hears_every_one(tiny, images):
+    vae, counter = tiny(), Counter()
+    vae.fit(images, verbose=0)
+    assert vae.steps_per_execution == fitting.STEPS_PER_EXECUTION
+    quiet = vae.evaluate(images, verbose=0)
+    vae.fit(images, epochs=2, verbose=0, callbacks=[counter])
+    assert counter.batches == 2 * list(range(STEPS_PER_EPOCH))
+    vae.fit(images, verbose=0)
+    assert int(vae.optimizer.iterations) == 4 * STEPS_PER_EPOCH
+    assert vae.evaluate(images, verbose=0)[1] > quiet[1]  # the ELBO, of all images in all cases
+    assert len(vae.predict(images, batch_size=1, verbose=0)) == len(images)
+
+
+def test_the_number_of_steps_in_an_execution_is_the_users_where_he_chooses(tiny, images):
+    vae = tiny(steps_per_execution=3)
+    vae.fit(images, verbose=0, callbacks=[Counter()])
+    assert vae.steps_per_execution == 3
+
+
+def test_an_epoch_cut_short_is_no_longer_for_the_steps_of_an_execution(tiny, images):
+    for x in (images, data.batches(images, 32).repeat()):
+        vae = tiny()
+        vae.fit(x, steps_per_epoch=2, epochs=2, verbose=0)
+        assert int(vae.optimizer.iterations) == 4
+
+
+def apply_to(optimizer, weight, gradient):
+    optimizer.apply_gradients([(gradient, weight)])
+
+
+# Keras rounds 0.9 and 0.999 to single precision, whatever that of the weights; these it cannot round.
+EXACT = {"beta_1": 0.875, "beta_2": 1 - 2**-10}
+OPTIONS = [EXACT, {**EXACT, "epsilon": 2**-10}, {**EXACT, "clipnorm": 0.1}, {"amsgrad": True}]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("compiled", [True, False])
+def test_the_fused_optimizer_is_that_of_keras(options, compiled):
+    rng = np.random.default_rng(0)
+    start, gradients = rng.normal(size=(5, 3)), rng.normal(size=(20, 5, 3))
+    rate = training.cosine_decay(0.1, steps=20, warmup=0.2)
+    results = []
+    for build in (training.Adam, keras.optimizers.Adam):
+        weight, optimizer = keras.Variable(start, dtype="float64"), build(rate, **options)
+        optimizer.build([weight])
+
+        apply = functools.partial(apply_to, optimizer, weight)
+        for gradient in gradients:
+            (tf.function(apply) if compiled else apply)(tf.constant(gradient))
+        results.append([weight.numpy(), *(variable.numpy() for variable in optimizer.variables)])
+        assert np.abs(weight.numpy() - start).max() > 0.1
+    for ours, theirs in zip(*results, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-9)
+
+
+def test_the_fused_optimizer_survives_saving():
+    optimizer = training.Adam(1e-3, beta_2=0.99)
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(optimizer))
+    assert type(again) is training.Adam
+    assert again.get_config() == optimizer.get_config()
+
+
+def test_adam_by_name_is_the_fused_one(tiny):
+    vae = tiny()
+    vae.compile("adam")
+    assert type(vae.optimizer) is training.Adam
+    vae.compile(keras.optimizers.Adam())
+    assert type(vae.optimizer) is keras.optimizers.Adam
 
 
 def test_cosine_decay_falls_from_the_peak_to_nothing_along_half_a_cosine():

@@ -167,7 +167,9 @@ def batches(arrays, batch_size: int, seed: int | None = None, step=0) -> tf.data
         return tf.data.Dataset.range(count).map(lambda i: batch(indices, i))
 
     dataset = tf.data.Dataset.from_tensors(0).map(order).flat_map(epoch)
-    return dataset.apply(tf.data.experimental.assert_cardinality(count)).prefetch(2)
+    options = tf.data.Options()
+    options.autotune.enabled = False  # its thread may sleep through the end of an epoch, for as long as the epoch took
+    return dataset.apply(tf.data.experimental.assert_cardinality(count)).prefetch(2).with_options(options)
 
 
 def _grays(grays: np.ndarray) -> np.ndarray:

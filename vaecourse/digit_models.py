@@ -237,7 +237,11 @@ class SemiSupervisedVAE(ConditionalVAE):
 
         The sum over digits runs over those of positive weight: one for an image with a label, all for one without.
         """
-        q = self.classify(x).probs_parameter()
+        return self._bounds(x, eps, y, self._logits(self.checked(x)), (beta,))[0]
+
+    def _bounds(self, x, eps, y, logits: tf.Tensor, betas: tuple[float, ...]) -> list[tf.Tensor]:
+        """Return the bound for several β, given what the classifier says."""
+        q = tf.nn.softmax(logits)
         w = q
         if y is not None:
             y = tf.cast(y, tf.int32)
@@ -247,18 +251,21 @@ class SemiSupervisedVAE(ConditionalVAE):
         pairs = tf.where(w > 0)
         image, digit = pairs[:, 0], pairs[:, 1]
         terms = self.terms(tf.gather(x, image), tf.gather(eps, image, axis=-2), digit)
-        weighted = tf.gather_nd(w, pairs) * objectives.elbo(*terms, beta)
-        expected = tf.math.unsorted_segment_sum(weighted, image, tf.shape(w, tf.int64)[0])
         kl = tf.reduce_sum(tf.math.xlogy(w, w), axis=-1) + np.log(self.classes)
-        return expected - kl
+        bounds = []
+        for beta in betas:
+            weighted = tf.gather_nd(w, pairs) * objectives.elbo(*terms, beta)
+            expected = tf.math.unsorted_segment_sum(weighted, image, tf.shape(w, tf.int64)[0])
+            bounds.append(expected - kl)
+        return bounds
 
     def losses(self, x, y, eps):
         y = self._labels_to_learn_from(y)
-        objective = self.bound(x, eps, y, self.beta)
+        logits = self._logits(x)
+        objective, bound = self._bounds(x, eps, y, logits, (self.beta, 1.0))
         known = tf.cast(y, tf.int32) >= 0
-        cross_entropy = _cross_entropy(tf.where(known, tf.cast(y, tf.int32), 0), self._logits(x))
+        cross_entropy = _cross_entropy(tf.where(known, tf.cast(y, tf.int32), 0), logits)
         supervised = tf.where(known, self.classification_weight * cross_entropy, tf.zeros_like(cross_entropy))
-        bound = objective if self.beta == 1 else self.bound(x, eps, y)
         return {"loss": supervised - objective, "bound": bound}
 
     def terms(self, x, eps, y=None):

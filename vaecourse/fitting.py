@@ -9,6 +9,7 @@ import tensorflow as tf
 from vaecourse import data, training
 
 EVALUATION_BATCH = 500
+STEPS_PER_EXECUTION = 20
 
 
 class Trainable(keras.Model):
@@ -26,10 +27,16 @@ class Trainable(keras.Model):
         raise NotImplementedError
 
     def compile(self, optimizer="adam", loss=None, **kwargs):
-        """Compile with an optimizer; the objective is the model's own, so `loss` must be None."""
+        """Compile with an optimizer; the objective is the model's own, so `loss` must be None.
+
+        The name ``"adam"`` stands for :class:`vaecourse.training.Adam`.  Further options are those of Keras.  Unless
+        `steps_per_execution` says otherwise, :meth:`fit` runs 20 steps between two looks at the callbacks, and one
+        where a callback listens to batches.
+        """
         if loss is not None:
             raise ValueError("a VAE has its objective built in; choose a likelihood, kl and beta instead of a loss")
-        super().compile(optimizer=optimizer, **kwargs)
+        super().compile(optimizer=training.Adam() if optimizer == "adam" else optimizer, **kwargs)
+        self._steps_per_execution_asked = self.steps_per_execution
         self.optimizer.build(self.trainable_variables)  # or a first `fit` that fails would leave it unbuildable
 
     def compile_from_config(self, config):
@@ -96,6 +103,7 @@ class Trainable(keras.Model):
             x = x.take(kwargs.pop("steps_per_epoch", None) or -1)
             callbacks = [epoch_start, *(callbacks or ())]
             batch_size = None
+        self._choose_steps_per_execution(callbacks, kwargs.get("steps_per_epoch"))
         try:
             kwargs |= {"epochs": epochs, "callbacks": callbacks, "validation_data": validation_data}
             shuffle = shuffle and not isinstance(x, tf.data.Dataset)  # which Keras would only warn about
@@ -144,6 +152,19 @@ class Trainable(keras.Model):
     @property
     def metrics(self):
         return list(self._means.values())
+
+    def _choose_steps_per_execution(self, callbacks, steps_per_epoch) -> None:
+        """Run many steps between two looks at the callbacks, unless the user or a callback wants otherwise.
+
+        An execution does not stop at the end of an epoch that is cut off by `steps_per_epoch`.
+        """
+        chosen = self._steps_per_execution_asked
+        listened_to = any(map(training.listens_to_batches, callbacks or ()))
+        if chosen == 1 and not (self.run_eagerly or steps_per_epoch or listened_to):
+            chosen = STEPS_PER_EXECUTION
+        if chosen != self.steps_per_execution:
+            self.steps_per_execution = chosen
+            self.train_function = self.test_function = self.predict_function = None  # compiled for another number
 
     def _measure(self) -> None:
         self._means = {name: keras.metrics.Mean(name) for name in self.measured}

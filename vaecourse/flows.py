@@ -179,23 +179,11 @@ class FlowVAE(models.VAE):
         eps = tf.zeros((tf.shape(x)[0], self.latent_dim), self.variable_dtype) if eps is None else eps
         return super().reconstruct(x, eps, y)
 
-    def terms(self, x, eps, y=None) -> models.Terms:
-        log_likelihood, kl = self._sampled_terms(x, eps, y)
-        if eps.shape.rank == 3:
-            log_likelihood, kl = tf.reduce_mean(log_likelihood, axis=0), tf.reduce_mean(kl, axis=0)
-        return models.Terms(log_likelihood, kl)
-
-    def log_weights(self, x, eps, y=None):
-        log_likelihood, kl = self._sampled_terms(x, eps, y)
-        return log_likelihood - kl
-
     def _flowed(self, mean, logvar, eps):
         return self.flow(eps, tf.concat([mean, logvar], axis=-1))
 
-    def _sampled_terms(self, x, eps, y) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return log p(x|z) and log q(z|x) − log p(z) for each sample, from the noise and not from z."""
+    def _sampled_terms(self, x, eps, y, kl):
         mean, logvar = self.posterior_parameters(x, y)
         flowed, log_det = self._flowed(mean, logvar, eps)
         z = objectives.reparameterize(mean, logvar, flowed)
-        kl = 0.5 * tf.reduce_sum(z**2 - eps**2 - logvar, axis=-1) - log_det
-        return self._log_likelihood(x, z, y), kl
+        return self._log_likelihood(x, z, y), objectives.sampled_kl(z, eps, logvar) - log_det

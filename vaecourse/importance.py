@@ -72,7 +72,7 @@ class ImportanceWeightedVAE(models.VAE):
             logvar = tf.stop_gradient(logvar)
             eps += (z - tf.stop_gradient(z)) * tf.exp(-0.5 * logvar)
         log_likelihood = self._log_likelihood(x, z, y)
-        kl = 0.5 * tf.reduce_sum(z**2 - eps**2 - logvar, axis=-1)
+        kl = objectives.sampled_kl(z, eps, logvar)
         log_weights = log_likelihood - kl
         later.append(tf.stop_gradient(tf.nn.softmax(log_weights, axis=0))[..., tf.newaxis])
         bound = objectives.importance_weighted_bound(log_weights)

@@ -179,14 +179,8 @@ class VAE(fitting.Trainable):
 
         Noise with a leading axis of samples is averaged over it.
         """
-        y = self._condition(x, y)
-        mean, logvar = self.posterior_parameters(x, y)
-        log_likelihood = self._log_likelihood(x, self.reparameterize(mean, logvar, eps), y)
-        if self.kl == "analytic":
-            kl = objectives.analytic_kl(mean, logvar)
-        else:
-            kl = objectives.monte_carlo_kl(mean, logvar, eps)
-        return Terms(_mean_over_samples(log_likelihood), _mean_over_samples(kl))
+        terms = self._sampled_terms(x, eps, y, self.kl)
+        return Terms(*(tf.reduce_mean(term, axis=0) if term.shape.rank == 2 else term for term in terms))
 
     def losses(self, x, y, eps):
         """Return the objective, negated, the ELBO and its two terms per image, each `(batch,)`, in nats."""
@@ -200,10 +194,8 @@ class VAE(fitting.Trainable):
 
     def log_weights(self, x, eps: tf.Tensor, y=None) -> tf.Tensor:
         """Return log p(x, z)/q(z|x) per sample and image, `(samples, batch)`, for noise `(samples, batch, d)`."""
-        y = self._condition(x, y)
-        mean, logvar = self.posterior_parameters(x, y)
-        log_likelihood = self._log_likelihood(x, self.reparameterize(mean, logvar, eps), y)
-        return log_likelihood - objectives.monte_carlo_kl(mean, logvar, eps)
+        log_likelihood, kl = self._sampled_terms(x, eps, y, "monte_carlo")
+        return log_likelihood - kl
 
     # --- Keras -----------------------------------------------------------------------------------------------------
 
@@ -223,6 +215,15 @@ class VAE(fitting.Trainable):
 
     def _build(self) -> None:
         self(tf.zeros((1, *self.image_shape)))  # BackupAndRestore and load_model ask for a model that is built
+
+    def _sampled_terms(self, x, eps, y, kl: str) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return log p(x|z) of every sample, and the KL: in closed form, or of every sample log q(z|x) − log p(z)."""
+        y = self._condition(x, y)
+        mean, logvar = self.posterior_parameters(x, y)
+        log_likelihood = self._log_likelihood(x, self.reparameterize(mean, logvar, eps), y)
+        if kl == "analytic":
+            return log_likelihood, objectives.analytic_kl(mean, logvar)
+        return log_likelihood, objectives.monte_carlo_kl(mean, logvar, eps)
 
     def _condition(self, x, y):
         """Return what stands for labels that were not given."""
@@ -254,7 +255,3 @@ class SlippedVAE(VAE):
     def reparameterize(self, mean, logvar, eps):
         """Return samples whose standard deviation is what the KL takes for the variance."""
         return objectives.reparameterize(mean, 2 * logvar, eps)
-
-
-def _mean_over_samples(per_image: tf.Tensor) -> tf.Tensor:
-    return tf.reduce_mean(per_image, axis=0) if per_image.shape.rank == 2 else per_image

@@ -50,7 +50,21 @@ def monte_carlo_kl(mean: tf.Tensor, logvar: tf.Tensor, eps: tf.Tensor) -> tf.Ten
     -------
     tensor `(..., batch)`, nats
     """
-    z = reparameterize(mean, logvar, eps)
+    return sampled_kl(reparameterize(mean, logvar, eps), eps, logvar)
+
+
+def sampled_kl(z: tf.Tensor, eps: tf.Tensor, logvar: tf.Tensor) -> tf.Tensor:
+    r"""Log q(z|x) − log p(z) = ½ Σ_j (z_j² − ε_j² − ln σ_j²) of a sample z that was made of the noise ε.
+
+    Parameters
+    ----------
+    z, eps : tensor `(..., batch, d)`
+    logvar : tensor `(batch, d)`
+
+    Returns
+    -------
+    tensor `(..., batch)`, nats
+    """
     return 0.5 * tf.reduce_sum(z**2 - eps**2 - logvar, axis=-1)
 
 

@@ -80,8 +80,8 @@ class Recipe:
     batch_size : int
     learning_rate : float
         Of Adam; the peak where a schedule is named.
-    epsilon : float
-        Of Adam: 10⁻⁷ in Keras, 10⁻⁸ in TensorFlow 1.
+    beta_2, epsilon : float
+        Of Adam: ε is 10⁻⁷ in Keras, 10⁻⁸ in TensorFlow 1.
     schedule : {"constant", "cosine"}
     warmup : float
         Share of the steps in which the learning rate climbs to its peak.
@@ -110,6 +110,7 @@ class Recipe:
     beta: float = 1.0
     schedule: str = "constant"
     warmup: float = 0.0
+    beta_2: float = 0.999
     epsilon: float = 1e-7
     published: float | None = None
 
@@ -141,7 +142,7 @@ class Recipe:
         rate = self.learning_rate
         if self.schedule == "cosine":
             rate = training.cosine_decay(rate, self.steps(budget), self.warmup)
-        return keras.optimizers.Adam(rate, epsilon=self.epsilon)
+        return training.Adam(rate, beta_2=self.beta_2, epsilon=self.epsilon)
 
     def build(self, budget: training.Budget, seed: int = 0) -> models.VAE:
         """Build and compile the model, ready for `fit`."""
