@@ -5,6 +5,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 READY := .venv/.ready
 CHAPTER ?=
+PARTS ?=
 
 # Real MNIST where the project's own machines keep it; everywhere else Keras' cache, or its download.
 ifneq ($(wildcard ../shared/data/mnist.npz),)
@@ -12,7 +13,7 @@ export VAECOURSE_DATA ?= $(abspath ../shared/data)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help book test execute lint clean address
+.PHONY: help book test execute bench lint clean address
 
 help:  ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -32,6 +33,9 @@ test: $(READY)  ## Run the unit tests, and every chapter in the quick budget
 
 execute: $(READY)  ## Re-execute all chapters in full, in place; or one: CHAPTER=elbo
 	$(BIN)/python -m tools.execute $(CHAPTER)
+
+bench: $(READY)  ## Measure speed and quality beside other frameworks, those that are installed; or PARTS="throughput quality"
+	$(BIN)/python -m benchmarks $(PARTS)
 
 lint: $(READY)  ## Check code, chapters and formatting
 	$(BIN)/ruff check .

@@ -76,6 +76,7 @@ def test_the_model_without_a_slip_passes(examine):
 EPOCHS = {
     "tf-cvae": 3,
     "tf-cvae-improved": 3,
+    "tf-cvae-fast": 3,
     "theailearner": 2,
     "theailearner-repaired": 3,
     "zoltowski": 8,

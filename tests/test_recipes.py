@@ -33,7 +33,7 @@ def test_a_recipe_names_parts_that_there_are(name):
     assert recipe.model in {**vars(models), **vars(digit_models)}
     assert isinstance(likelihoods.get(recipe.likelihood, **recipe.likelihood_options), likelihoods.Likelihood)
     assert recipe.pixels in ("thresholded", "grays")
-    assert recipe.schedule in ("constant", "cosine")
+    assert recipe.schedule in ("constant", "cosine", "linear")
 
 
 @each_recipe
@@ -114,7 +114,7 @@ def test_the_learning_rate_spans_the_steps_of_the_budget(name, budget, full_budg
         optimizer.iterations.assign(recipe.steps(spent))
         end = float(optimizer.learning_rate)
         assert peak == pytest.approx(recipe.learning_rate)
-        assert end == pytest.approx(0 if recipe.schedule == "cosine" else recipe.learning_rate, abs=1e-9)
+        assert end == pytest.approx(recipe.learning_rate if recipe.schedule == "constant" else 0, abs=1e-9)
 
 
 def test_the_tutorial_of_tensorflow_is_configured_as_it_is_published():

@@ -336,6 +336,17 @@ def test_cosine_decay_climbs_in_a_straight_line_where_a_share_of_the_steps_warms
         np.testing.assert_allclose(rate(step), expected, rtol=1e-5, atol=1e-9)
 
 
+@pytest.mark.parametrize("warmup", [0.0, 0.25])
+def test_linear_decay_climbs_and_falls_in_straight_lines(warmup):
+    rate = training.LinearDecay(4e-3, steps=200, warmup=warmup)
+    climbing = 200 * warmup
+    for step in (0, 10, 50, 51, 125, 199, 200, 230):
+        expected = 4e-3 * (step / climbing if step < climbing else max(0, (200 - step) / (200 - climbing)))
+        np.testing.assert_allclose(rate(step), expected, rtol=1e-5, atol=1e-9)
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(rate))
+    assert (type(again), again.get_config()) == (training.LinearDecay, rate.get_config())
+
+
 def test_a_budget_says_what_it_is(digits):
     budget = training.Budget(digits, "quick")
     assert budget.mode == "digits/quick"

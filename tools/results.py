@@ -25,7 +25,9 @@ def measured(recipe: str) -> str:
 def rows() -> list[tuple[str, str, str, str, str]]:
     """Return for every source its key, its chapter, and the last three columns of the table."""
     faithful = {name: recipe for name, recipe in recipes.RECIPES.items() if recipe.claim}
-    better = {recipe.improves: name for name, recipe in recipes.RECIPES.items() if recipe.improves}
+    better = {}
+    for name, recipe in recipes.RECIPES.items():
+        better.setdefault(recipe.improves, name)  # the first that improves a source
     return [
         (recipe.source, recipe.chapter, recipe.claim, measured(name), measured(better[name]))
         for name, recipe in faithful.items()

@@ -164,6 +164,36 @@ def listens_to_batches(callback: keras.callbacks.Callback) -> bool:
     return any(getattr(m, "__func__", m) is not getattr(keras.callbacks.Callback, name) for name, m in methods.items())
 
 
+@keras.saving.register_keras_serializable("vaecourse")
+class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
+    """A learning rate that climbs linearly to `peak` and falls linearly to 0.
+
+    Parameters
+    ----------
+    peak : float
+    steps : int
+        Optimizer steps of the whole training.
+    warmup : float
+        Share of the steps spent climbing, below 1.
+    """
+
+    def __init__(self, peak: float, steps: int, warmup: float = 0.0):
+        super().__init__()
+        self.peak, self.steps, self.warmup = peak, steps, warmup
+
+    def __call__(self, step):
+        """Return the learning rate of an optimizer step, from 0 on."""
+        climbing = round(self.warmup * self.steps)
+        step = tf.cast(step, tf.float32)
+        climbed = step / climbing if climbing else 1.0
+        left = (self.steps - step) / (self.steps - climbing)
+        return self.peak * tf.maximum(tf.minimum(climbed, left), 0.0)
+
+    def get_config(self):
+        """Return what builds it again."""
+        return {"peak": self.peak, "steps": self.steps, "warmup": self.warmup}
+
+
 def cosine_decay(peak: float, steps: int, warmup: float = 0.0) -> keras.optimizers.schedules.CosineDecay:
     """Return a learning rate that climbs linearly to `peak` and falls to 0 along half a cosine.
 

@@ -59,12 +59,31 @@ class ResultsTable(Directive):
 
     def run(self):
         """Build the table from the recipes and the outputs of the chapters."""
+        return self._parsed(self._markdown())
+
+    def _markdown(self):
         from tools import results  # which imports the module, and so TensorFlow
 
+        return results.for_book()
+
+    def _parsed(self, markdown):
         container = nodes.container()
-        lines = StringList(results.for_book().splitlines(), "results")
+        lines = StringList(markdown.splitlines(), self.name)
         self.state.nested_parse(lines, self.content_offset, container)
         return container.children
+
+
+class SpeedTable(ResultsTable):
+    """A table of what `make bench` measured, by its name in `benchmarks.report`."""
+
+    required_arguments = 1
+    final_argument_whitespace = True
+
+    def _markdown(self):
+        from benchmarks import report
+
+        name, *arguments = self.arguments[0].split(maxsplit=1)
+        return report.TABLES[name](report.results(), *arguments)
 
 
 def hide_buttons_without_address(app, config):
@@ -84,5 +103,6 @@ def setup(app):
     """Register with Sphinx."""
     app.add_directive("run-table", RunTable)
     app.add_directive("results-table", ResultsTable)
+    app.add_directive("speed-table", SpeedTable)
     app.connect("config-inited", hide_buttons_without_address)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,178 @@
+"""What is measured, part by part; every part returns what goes into `results.json`."""
+
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from benchmarks.jobs import Job
+from benchmarks.processes import Missing, Process
+from tools import chapters
+
+CONVOLUTIONAL = {
+    "VAE.fit": ("ours", {}),
+    "VAE.fit, bfloat16": ("ours", {"policy": "mixed_bfloat16"}),
+    "tutorial's loop": ("tutorial", {}),
+    "Keras fit": ("plain_keras", {}),
+    "PyTorch": ("pytorch", {}),
+    "PyTorch, channels last": ("pytorch", {"channels_last": True}),
+    "PyTorch, channels last, fused Adam": ("pytorch", {"channels_last": True, "fused": True}),
+    "PyTorch, compiled": ("pytorch", {"channels_last": True, "compiled": True}),
+    "PyTorch, bfloat16": ("pytorch", {"channels_last": True, "fused": True, "bfloat16": True}),
+    "PyTorch, bfloat16, compiled": ("pytorch", {"channels_last": True, "compiled": True, "bfloat16": True}),
+    "JAX": ("jax_twin", {}),
+}
+PERCEPTRON = {
+    "VAE.fit": ("ours", {}),
+    "graph-era program": ("graph_program", {}),
+    "graph-era program, fused": ("graph_program", {"fused": True}),
+    "Keras fit": ("plain_keras", {}),
+    "PyTorch": ("pytorch", {}),
+    "PyTorch, fused Adam": ("pytorch", {"fused": True}),
+    "PyTorch, compiled": ("pytorch", {"compiled": True}),
+    "JAX": ("jax_twin", {}),
+}
+CONTENDERS = {"convolutional": CONVOLUTIONAL, "mlp": PERCEPTRON}
+TOLERANCE = {True: 1e-3, False: 1e-5}
+"""How far a loss may be from ours, relatively: in bfloat16, and otherwise."""
+
+
+def throughput(say: Callable, repetitions: int = 5) -> dict:
+    """Measure images per second of a training epoch, with the rate of matrix products beside it."""
+    jobs = [Job("convolutional", 32, 12_800, 1.5), Job("convolutional", 128, 12_800, 1.5), Job("mlp", 100, 20_000, 1.5)]
+    return {f"{job.network}, batch {job.batch_size}": _throughput(job, say, repetitions) for job in jobs}
+
+
+def _throughput(job: Job, say: Callable, repetitions: int) -> dict:
+    say(f"throughput: {job.network}, batches of {job.batch_size}")
+    running, missing = {}, {}
+    for name, (module, options) in CONTENDERS[job.network].items():
+        try:
+            running[name] = Process(module, "Contender", job, **options)
+        except Missing as error:
+            missing[name] = str(error)
+            say(f"  {name}: skipped ({error})")
+    losses = {name: process.ask("loss")[0] for name, process in running.items()}
+    for name, loss in losses.items():
+        allowed = TOLERANCE["bfloat16" in name] * losses["VAE.fit"]
+        if not abs(loss - losses["VAE.fit"]) <= allowed:
+            raise AssertionError(f"{name} has the loss {loss}, VAE.fit {losses['VAE.fit']}, on equal weights and noise")
+    first = {name: process.ask("epoch")[1] for name, process in running.items()}
+    matmul = Process("roofline", "Matmul")
+    matmul.ask("rates")
+    seconds, rates = {name: [] for name in running}, []
+    for _ in range(repetitions):
+        for name, process in running.items():
+            seconds[name].append(process.ask("epoch")[1])
+        rates.append(matmul.ask("rates")[0])
+    contenders = {}
+    for name, process in running.items():
+        contenders[name] = {
+            "images per second": summary(job.images / np.array(seconds[name])),
+            "first epoch, longer by": first[name] - statistics.median(seconds[name]),
+            "loss": losses[name],
+            "peak memory in MB": process.peak_memory(),
+        }
+        say(f"  {name}: {contenders[name]['images per second']['median']:,.0f} images/s")
+        process.close()
+    matmul.close()
+    return {
+        "contenders": contenders,
+        "missing": missing,
+        "MFLOP per image": job.flops_per_image() / 1e6,
+        "GFLOP/s": {key: summary([rate[key] for rate in rates]) for key in rates[0]},
+    }
+
+
+def quality(say: Callable, seeds: int = 5) -> dict:
+    """Measure the time to the tutorial's result, and the test ELBO after 1, 2, 5 and 10 epochs."""
+    fast, half = (Process("ours", "Trainer", "tf-cvae-fast", policy) for policy in ("float32", "mixed_bfloat16"))
+    best = Process("ours", "Trainer", "tf-cvae-improved")
+    tutorial = Process("tutorial", "Trainer")
+    results = {"fast": [], "fast, bfloat16": [], "tutorial": [], "improved": []}
+    for seed in range(seeds):
+        results["fast"].append(fast.ask("train", seed)[0])
+        results["fast, bfloat16"].append(half.ask("train", seed)[0])
+        results["tutorial"].append(tutorial.ask("train", seed, 10)[0])
+        say(f"  seed {seed}: fast {results['fast'][-1][-1]}, tutorial {results['tutorial'][-1][-1]}")
+    for seed in range(3):
+        lengths = (10,) if seed else (1, 2, 5, 10)
+        results["improved"].append([best.ask("train", seed, epochs)[0][0] for epochs in lengths])
+        say(f"  seed {seed}: {results['improved'][-1]}")
+    for process in (fast, half, best, tutorial):
+        process.close()
+    return results
+
+
+def scaling(say: Callable, repetitions: int = 3) -> dict:
+    """Measure how time grows with images and with samples of z, and memory with epochs."""
+    images, samples = (1_000, 3_000, 10_000, 30_000, 60_000), (1, 2, 5, 10, 20, 50)
+    few = Job("convolutional", 100, 2_000)
+    by_images = Process("ours", "Contender", Job("convolutional", 100, 60_000))
+    by_samples = {k: Process("ours", "Contender", few, samples=k) for k in samples}
+    by_images.ask("epoch", 1_000)
+    for process in by_samples.values():
+        process.ask("epoch")
+    times = {"images": {n: [] for n in images}, "samples": {k: [] for k in samples}}
+    for _ in range(repetitions):
+        for n in images:
+            times["images"][n].append(by_images.ask("epoch", n)[1])
+        for k, process in by_samples.items():
+            times["samples"][k].append(process.ask("epoch")[1])
+    memory = [by_samples[1].peak_memory()]
+    for _ in range(20):
+        by_samples[1].ask("epoch")
+    memory.append(by_samples[1].peak_memory())
+    for process in (by_images, *by_samples.values()):
+        process.close()
+    seconds = {kind: {str(n): summary(all_) for n, all_ in of.items()} for kind, of in times.items()}
+    say(f"  seconds by images {seconds['images']}, by samples {seconds['samples']}; memory {memory}")
+    return {"seconds": seconds, "memory in MB, at first and 20 epochs later": memory}
+
+
+def imports(say: Callable, repetitions: int = 7) -> dict:
+    """Measure what `import vaecourse` costs over importing TensorFlow and TensorFlow Probability."""
+    statements = {"theirs": "import tensorflow, tensorflow_probability", "ours": "import vaecourse"}
+    times = {name: [] for name in statements}
+    for _ in range(repetitions):
+        for name, statement in statements.items():
+            began = time.perf_counter()
+            subprocess.run([sys.executable, "-c", statement], check=True, capture_output=True)
+            times[name].append(time.perf_counter() - began)
+    say(f"  {times}")
+    return {name: summary(seconds[1:]) for name, seconds in times.items()}
+
+
+def run_times(say: Callable) -> dict:
+    """Return the minutes that every chapter took when it was last executed in full."""
+    read = [chapters.read(path) for path in chapters.paths()]
+    return {chapters.title(chapter): chapters.record(chapter).get("seconds", 0) / 60 for chapter in read}
+
+
+def summary(values) -> dict:
+    """Return median and range."""
+    return {"median": float(np.median(values)), "range": [float(np.min(values)), float(np.max(values))]}
+
+
+def linear_fit_error(seconds: dict) -> float:
+    """Return the largest relative deviation of times from the straight line that fits them best.
+
+    The line is fitted to relative errors, so that the short times count as much as the long ones.
+    """
+    n = np.array([int(key) for key in seconds], float)
+    t = np.array([value["median"] for value in seconds.values()])
+    design = np.stack([1 / t, n / t], axis=1)
+    line = np.linalg.lstsq(design, np.ones(len(t)), rcond=None)[0]
+    return float(np.abs(design @ line - 1).max())
+
+
+PARTS = {
+    "throughput": throughput,
+    "quality": quality,
+    "scaling": scaling,
+    "imports": imports,
+    "run times": run_times,
+}

@@ -1,0 +1,137 @@
+"""The results as tables in Markdown, and as a figure."""
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+
+from benchmarks import targets
+
+RESULTS = Path(__file__).with_name("results.json")
+HEAD_OF_TARGETS = ("Target", "Asked for", "Measured", "")
+HEAD_OF_CONTENDERS = ("Contender", "Images per second", "Range", "First epoch, longer by", "Peak memory")
+
+
+def results() -> dict:
+    """Return what was measured last, or nothing."""
+    return json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+
+
+def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def of_targets(results: dict) -> str:
+    """Return the table of the targets."""
+    return markdown(HEAD_OF_TARGETS, targets.verdicts(results))
+
+
+def of_throughput(results: dict, job: str) -> str:
+    """Return the table of the contenders for one network and batch, the fastest first."""
+    measured = results["throughput"][job]
+    order = sorted(measured["contenders"].items(), key=lambda item: -item[1]["images per second"]["median"])
+    rows = [
+        (
+            name,
+            f"{contender['images per second']['median']:,.0f}",
+            "{:,.0f} to {:,.0f}".format(*contender["images per second"]["range"]),
+            f"{contender['first epoch, longer by']:.1f} s",
+            f"{contender['peak memory in MB']:,.0f} MB",
+        )
+        for name, contender in order
+    ]
+    return markdown(HEAD_OF_CONTENDERS, [*rows, *((name, "not installed", "", "", "") for name in measured["missing"])])
+
+
+def of_roofline(results: dict) -> str:
+    """Return, for every network and batch, the share of the matrix products' rate that `VAE.fit` uses."""
+    rows = []
+    for job, measured in results["throughput"].items():
+        for name, precision in (("VAE.fit", "float32"), ("VAE.fit, bfloat16", "bfloat16")):
+            if name in measured["contenders"]:
+                rate = measured["contenders"][name]["images per second"]["median"]
+                ceiling = measured["GFLOP/s"][precision]["median"]
+                share = rate * measured["MFLOP per image"] / 1e3 / ceiling
+                rows.append((job, precision, f"{measured['MFLOP per image']:.1f}", f"{ceiling:,.0f}", f"{share:.0%}"))
+    return markdown(("Network", "Precision", "MFLOP per image", "Matrix products, GFLOP/s", "Share used"), rows)
+
+
+def of_quality(results: dict) -> str:
+    """Return the test ELBO after 1, 2, 5 and 10 epochs, of the tutorial's loop and of the improved recipe."""
+
+    def column(trainings: list, epochs: int) -> str:
+        values = [mark["elbo"] for training in trainings for mark in training if mark["epochs"] == epochs]
+        spread = f" ({min(values):.1f} to {max(values):.1f})" if len(values) > 1 else ""
+        return f"{sum(values) / len(values):.1f}{spread}".replace("-", "−")
+
+    quality = results["quality"]
+    rows = [
+        (str(epochs), *(column(quality[name], epochs) for name in ("tutorial", "improved"))) for epochs in (1, 2, 5, 10)
+    ]
+    return markdown(("Epochs", "The tutorial's loop", "`tf-cvae-improved`, its schedule as long"), rows)
+
+
+def of_fast(results: dict) -> str:
+    """Return seconds and test ELBO of every seed, for the fast recipe and the tutorial's ten epochs."""
+    names = ("fast", "fast, bfloat16", "tutorial")
+    columns = [[training[-1] for training in results["quality"][name]] for name in names]
+    rows = [
+        (str(seed), *(f"{end['seconds']:.1f} s, {end['elbo']:.2f}".replace("-", "−") for end in ends))
+        for seed, ends in enumerate(zip(*columns, strict=True))
+    ]
+    return markdown(("Seed", "`tf-cvae-fast`", "the same in bfloat16", "The tutorial's ten epochs"), rows)
+
+
+def of_scaling(results: dict) -> str:
+    """Return seconds by images and by samples of z, and the peak memory."""
+    seconds = results["scaling"]["seconds"]
+    rows = [
+        (what, ", ".join(f"{int(n):,}: {time['median']:.2f} s" for n, time in seconds[key].items()))
+        for what, key in (("an epoch, by images", "images"), ("2,000 images, by samples", "samples"))
+    ]
+    memory = results["scaling"]["memory in MB, at first and 20 epochs later"]
+    rows.append(("peak memory", "{:,.0f} MB; after twenty further epochs {:,.0f} MB".format(*memory)))
+    return markdown(("", "Measured"), rows)
+
+
+def of_places(results: dict) -> str:
+    """Return when, on what and with which versions each part was measured."""
+    return markdown(("Part", "Measured"), results["measured"].items())
+
+
+TABLES = {
+    "targets": of_targets,
+    "throughput": of_throughput,
+    "roofline": of_roofline,
+    "quality": of_quality,
+    "fast": of_fast,
+    "scaling": of_scaling,
+    "measured": of_places,
+}
+
+
+def draw(results: dict, path: Path) -> None:
+    """Draw the throughputs of all contenders, with their ranges."""
+    measured = results["throughput"]
+    heights = [len(of["contenders"]) for of in measured.values()]
+    plt.style.use("vaecourse.house")
+    figure, axes = plt.subplots(
+        len(measured), 1, figsize=(7.2, 0.28 * sum(heights) + 2.2), height_ratios=heights, layout="constrained"
+    )
+    for axis, (job, of) in zip(axes, measured.items(), strict=True):
+        order = sorted(of["contenders"].items(), key=lambda item: item[1]["images per second"]["median"])
+        medians = [contender["images per second"]["median"] for _, contender in order]
+        ranges = [contender["images per second"]["range"] for _, contender in order]
+        errors = [[m - low for m, (low, _) in zip(medians, ranges, strict=True)],
+                  [high - m for m, (_, high) in zip(medians, ranges, strict=True)]]  # fmt: skip
+        colors = ["C0" if name.startswith("VAE.fit") else "0.7" for name, _ in order]
+        axis.barh([name for name, _ in order], medians, xerr=errors, color=colors, error_kw={"elinewidth": 1})
+        axis.set_title(job)
+        axis.grid(visible=False, axis="y")
+    axes[-1].set_xlabel("images per second")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+    plt.close(figure)

@@ -1,0 +1,144 @@
+"""What is wanted, as ratios within one run, and whether it was met."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmarks.measurements import linear_fit_error
+
+PUBLISHED = -157.02
+"""Test ELBO of the tutorial after its ten epochs, in nats :cite:p:`tfcvae`."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A wish, and how its measure is taken from the results.
+
+    Attributes
+    ----------
+    wish : str
+    sense : {"≥", "≤"}
+    bound : float
+    unit : str
+    measure : callable
+        From the results to a number; `KeyError` where a part or a rival is missing.
+    """
+
+    wish: str
+    sense: str
+    bound: float
+    unit: str
+    measure: Callable[[dict], float]
+
+    def verdict(self, results: dict) -> tuple[str, str, str, str]:
+        """Return the wish, what it asks for, what was measured, and "met", "missed" or "not measured"."""
+        asked = f"{self.sense} {self.bound:g}{self.unit}".replace("-", "−")
+        try:
+            value = self.measure(results)
+        except KeyError:
+            return self.wish, asked, "", "not measured"
+        met = value >= self.bound if self.sense == "≥" else value <= self.bound
+        return self.wish, asked, f"{value:.2f}{self.unit}".replace("-", "−"), "met" if met else "missed"
+
+
+def throughput_over(rival: str, half: bool = False, job: str = "convolutional, batch 32") -> Callable[[dict], float]:
+    """Return the measure: images per second of `VAE.fit` over those of the fastest rival whose name begins so."""
+
+    def measure(results: dict) -> float:
+        rates = {
+            name: contender["images per second"]["median"]
+            for name, contender in results["throughput"][job]["contenders"].items()
+            if ("bfloat16" in name) == half
+        }
+        rivals = [value for name, value in rates.items() if name.startswith(rival)]
+        if not rivals:
+            raise KeyError(rival)
+        return rates["VAE.fit, bfloat16" if half else "VAE.fit"] / max(rivals)
+
+    return measure
+
+
+def seconds(trainings: list) -> float:
+    """Return the median seconds of whole trainings."""
+    return float(np.median([training[-1]["seconds"] for training in trainings]))
+
+
+def elbos(trainings: list) -> np.ndarray:
+    """Return the test ELBOs after the last epoch."""
+    return np.array([training[-1]["elbo"] for training in trainings])
+
+
+def half_precision_gap(results: dict) -> float:
+    """Return by how much the mean test ELBO of the fast recipe differs between bfloat16 and float32, in nats."""
+    return abs(float(np.mean(elbos(results["quality"]["fast, bfloat16"]) - elbos(results["quality"]["fast"]))))
+
+
+def memory_growth(results: dict) -> float:
+    """Return by how much twenty further epochs raise the peak memory, in percent."""
+    before, after = results["scaling"]["memory in MB, at first and 20 epochs later"]
+    return 100 * (after / before - 1)
+
+
+def import_cost(results: dict) -> float:
+    """Return what `import vaecourse` costs over its two big parts, in percent."""
+    return 100 * (results["imports"]["ours"]["median"] / results["imports"]["theirs"]["median"] - 1)
+
+
+def over_the_source(results: dict) -> float:
+    """Return images per second of `VAE.fit` over those of the graph-era program as its source runs it."""
+    contenders = results["throughput"]["mlp, batch 100"]["contenders"]
+    ours, theirs = (contenders[name]["images per second"]["median"] for name in ("VAE.fit", "graph-era program"))
+    return ours / theirs
+
+
+TARGETS = [
+    Target(
+        "Time to −157.02 nats: the tutorial's ten epochs, over the fast recipe",
+        "≥",
+        10,
+        "×",
+        lambda results: seconds(results["quality"]["tutorial"]) / seconds(results["quality"]["fast"]),
+    ),
+    Target(
+        "Lowest test ELBO of the fast recipe, five seeds",
+        "≥",
+        PUBLISHED,
+        " nats",
+        lambda results: float(elbos(results["quality"]["fast"]).min()),
+    ),
+    Target("Throughput over the tutorial's loop", "≥", 1.05, "×", throughput_over("tutorial")),
+    Target("Throughput over Keras' default fit", "≥", 1.15, "×", throughput_over("Keras")),
+    Target("Throughput over the best float32 PyTorch", "≥", 1.1, "×", throughput_over("PyTorch")),
+    Target("bfloat16: throughput over the best bfloat16 PyTorch", "≥", 1.05, "×", throughput_over("PyTorch", True)),
+    Target("bfloat16: test ELBO apart from that of float32, mean of five seeds", "≤", 0.3, " nats", half_precision_gap),
+    Target(
+        "Test ELBO of the tf-cvae network after ten epochs, mean of three seeds",
+        "≥",
+        -147.3,
+        " nats",
+        lambda results: float(elbos(results["quality"]["improved"]).mean()),
+    ),
+    Target("Perceptron: throughput over the graph-era program", "≥", 1.8, "×", over_the_source),
+    Target(
+        "Time by images, 1,000 to 60,000: farthest from a straight line",
+        "≤",
+        10,
+        " %",
+        lambda results: 100 * linear_fit_error(results["scaling"]["seconds"]["images"]),
+    ),
+    Target(
+        "Time by samples of z, 1 to 50: farthest from a straight line",
+        "≤",
+        10,
+        " %",
+        lambda results: 100 * linear_fit_error(results["scaling"]["seconds"]["samples"]),
+    ),
+    Target("Peak memory: growth over twenty further epochs", "≤", 1, " %", memory_growth),
+    Target("`import vaecourse` over `import tensorflow, tensorflow_probability`", "≤", 5, " %", import_cost),
+]
+
+
+def verdicts(results: dict) -> Iterator[tuple[str, str, str, str]]:
+    """Return the rows of the table of targets."""
+    return (target.verdict(results) for target in TARGETS)
