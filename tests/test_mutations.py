@@ -17,6 +17,7 @@ import test_networks
 import test_objectives
 import test_plotting
 import test_recipes
+import test_training
 from mutations import Mutation, check, mutated, without_fixtures
 
 from vaecourse import (
@@ -32,6 +33,7 @@ from vaecourse import (
     objectives,
     plotting,
     recipes,
+    training,
 )
 
 
@@ -69,6 +71,14 @@ def the_evaluation(tiny, binary):
 def the_estimate(tiny, binary):
     n = fitting.EVALUATION_BATCH + 16
     test_evaluation.test_every_image_has_its_terms_and_weighs_the_same_however_the_batches_fall(tiny, binary, n, 1)
+
+
+def the_last_layer(tiny, binary):
+    test_networks.test_the_layer_to_one_channel_is_a_transposed_convolution((2, 6, 5, 3), "float64")
+
+
+def the_optimizer(tiny, binary):
+    test_training.test_the_fused_optimizer_is_that_of_keras(test_training.EXACT, compiled=False)
 
 
 def of_digits(test: Callable, *names: str) -> Callable:
@@ -399,6 +409,34 @@ MUTATIONS = [
         "keras.ops.logaddexp(s, math.log(self.floor))",
         "s",
         without_fixtures(test_networks.test_the_variance_is_the_floor_and_an_exponential),
+    ),
+    Mutation(
+        "planes of the last layer shifted the other way",
+        networks,
+        "2 - i : 2 - i + height",
+        "i : i + height",
+        the_last_layer,
+    ),
+    Mutation(
+        "gradient of the last layer by the kernel turned around",
+        networks,
+        "tf.nn.conv2d(upstream, kernel, 1",
+        "tf.nn.conv2d(upstream, kernel[::-1, ::-1], 1",
+        the_last_layer,
+    ),
+    Mutation(
+        "squares of the gradient not corrected for their start",
+        training,
+        "beta2_power=beta_2**step",
+        "beta2_power=0 * beta_2",
+        the_optimizer,
+    ),
+    Mutation(
+        "learning rate that does not climb",
+        training,
+        "tf.minimum(climbed, left)",
+        "left",
+        lambda tiny, binary: test_training.test_linear_decay_climbs_and_falls_in_straight_lines(0.25),
     ),
     Mutation(
         "samples judged by other digits",

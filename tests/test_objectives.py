@@ -126,6 +126,13 @@ def test_monte_carlo_kl_has_the_mean_and_the_variance_of_the_formulas():
     np.testing.assert_array_less(np.abs(squares.mean(axis=0) - expected), 4 * standard_error)
 
 
+def test_sampled_kl_is_that_of_the_sample_wherever_it_comes_from():
+    mean, logvar, eps = (np.random.default_rng(2).normal(size=(5, 3)) for _ in range(3))
+    z = mean + np.exp(logvar / 2) * eps
+    expected = scipy.stats.norm.logpdf(z, mean, np.exp(logvar / 2)).sum(-1) - scipy.stats.norm.logpdf(z).sum(-1)
+    np.testing.assert_allclose(objectives.sampled_kl(z, eps, logvar), expected, rtol=1e-9)
+
+
 def test_monte_carlo_kl_has_no_noise_where_the_posterior_is_the_prior():
     prior = np.zeros((1, LATENTS))
     eps = np.random.default_rng(1).normal(size=(9, 1, LATENTS))

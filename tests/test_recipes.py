@@ -117,6 +117,15 @@ def test_the_learning_rate_spans_the_steps_of_the_budget(name, budget, full_budg
         assert end == pytest.approx(recipe.learning_rate if recipe.schedule == "constant" else 0, abs=1e-9)
 
 
+def test_a_recipe_of_another_length_is_the_same_otherwise(budget):
+    recipe = recipes.get("tf-cvae-improved")
+    longer = recipe.lasting(25)
+    assert {run.epochs for run in longer.runs.values()} == {25}
+    assert longer.steps(budget) == 25 * recipe.steps(budget) / recipe.run(budget).epochs
+    assert longer.lasting(recipe.run(budget).epochs).runs[budget.mode] == recipe.run(budget)
+    assert longer.build(budget).optimizer.learning_rate == recipe.build(budget).optimizer.learning_rate
+
+
 def test_the_tutorial_of_tensorflow_is_configured_as_it_is_published():
     recipe = recipes.get("tf-cvae")
     assert (recipe.network, recipe.pixels, recipe.likelihood, recipe.kl, recipe.beta) == (

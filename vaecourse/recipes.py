@@ -78,13 +78,10 @@ class Recipe:
     model_options : mapping
         Further options of the model.
     batch_size : int
-    learning_rate : float
-        Of Adam; the peak where a schedule is named.
-    beta_2, epsilon : float
-        Of Adam: ε is 10⁻⁷ in Keras, 10⁻⁸ in TensorFlow 1.
-    schedule : {"constant", "cosine", "linear"}
-    warmup : float
-        Share of the steps in which the learning rate climbs to its peak.
+    learning_rate, beta_2, epsilon : float
+        Of Adam: its peak where a schedule is named; ε is 10⁻⁷ in Keras, 10⁻⁸ in TensorFlow 1.
+    schedule, warmup : {"constant", "cosine", "linear"}, float
+        How the learning rate falls, and the share of the steps in which it climbs to its peak before.
     published : float, optional
         Test ELBO that the source reports, in nats.
     chapter : str
@@ -161,6 +158,10 @@ class Recipe:
     def _chosen(self, budget: training.Budget, train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         run = self.run(budget)
         return train[run.first : run.first + run.train_images], test[: run.test_images]
+
+
+def _losses(first: Band, last: Band) -> dict[str, Band]:
+    return {"training loss, first epoch": first, "training loss, last epoch": last}
 
 
 _TF_CVAE = {
@@ -271,27 +272,10 @@ RECIPES = {
         network_options={"initial_deviation": 0.1, "initial_bias": 0.1},
         runs={
             "mnist/full": Run(
-                50,
-                55_000,
-                10_000,
-                Band(-218.4, 1.0),
-                {"training loss, first epoch": Band(101.0, 3.0), "training loss, last epoch": Band(40.5, 0.6)},
-                first=5_000,
+                50, 55_000, 10_000, Band(-218.4, 1.0), _losses(Band(101.0, 3.0), Band(40.5, 0.6)), first=5_000
             ),
-            "mnist/quick": Run(
-                3,
-                10_000,
-                2_000,
-                Band(-271.3, 4.0),
-                {"training loss, first epoch": Band(121.7, 1.5), "training loss, last epoch": Band(101.2, 3.5)},
-            ),
-            "digits/quick": Run(
-                8,
-                1_500,
-                297,
-                Band(-252.1, 2.0),
-                {"training loss, first epoch": Band(138.0, 6.0), "training loss, last epoch": Band(73.6, 1.0)},
-            ),
+            "mnist/quick": Run(3, 10_000, 2_000, Band(-271.3, 4.0), _losses(Band(121.7, 1.5), Band(101.2, 3.5))),
+            "digits/quick": Run(8, 1_500, 297, Band(-252.1, 2.0), _losses(Band(138.0, 6.0), Band(73.6, 1.0))),
         },
     ),
     "zoltowski-improved": Recipe(
