@@ -278,8 +278,8 @@ MUTATIONS = [
     Mutation(
         "terms summed over samples",
         models,
-        "return tf.reduce_mean(per_image, axis=0) if",
-        "return tf.reduce_sum(per_image, axis=0) if",
+        "tf.reduce_mean(term, axis=0) if",
+        "tf.reduce_sum(term, axis=0) if",
         lambda tiny, binary: test_models.test_the_terms_of_several_samples_are_their_means(
             tiny, binary[: test_models.N], "analytic"
         ),
