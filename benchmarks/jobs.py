@@ -3,7 +3,9 @@
 import functools
 from dataclasses import dataclass
 
+import keras
 import numpy as np
+from keras import layers
 
 from vaecourse import data, networks
 
@@ -39,11 +41,18 @@ class Job:
         return {"convolutional": 2, "mlp": 20}[self.network]
 
     def build(self):
-        """Return the Keras encoder and decoder, with initial weights that are the same every time."""
+        """Return the encoder and decoder of the course, with initial weights that are the same every time."""
         built = getattr(networks, self.network)(self.latent_dim, seed=0)
         for network in built:
             network.set_weights([self.gain * weight for weight in network.get_weights()])
         return built
+
+    def build_plain(self):
+        """Return the same networks of Keras' own layers only, as the rivals have them."""
+        encoder, decoder = self.build()
+        plain = keras.models.clone_model(decoder, clone_function=_plain)
+        plain.set_weights(decoder.get_weights())
+        return encoder, plain
 
     def train_images(self) -> np.ndarray:
         """Return the images of an epoch, `(images, 28, 28, 1)`."""
@@ -74,10 +83,15 @@ def prepared(part: str, network: str) -> np.ndarray:
     return data.binarize(grays) if network == "convolutional" else grays
 
 
+def _plain(layer):
+    kind = layers.Conv2DTranspose if isinstance(layer, networks.ToOneChannel) else type(layer)
+    return kind.from_config(layer.get_config())
+
+
 def _flops(layer) -> int:
     *window, _, _ = layer.kernel.shape
     if not window:
         return 2 * int(np.prod(layer.kernel.shape))
-    transposed = "Transpose" in type(layer).__name__ or type(layer).__name__ == "ToOneChannel"
+    transposed = isinstance(layer, layers.Conv2DTranspose)
     positions = (layer.input if transposed else layer.output).shape[1:3]
     return 2 * int(np.prod(layer.kernel.shape)) * int(np.prod(positions))

@@ -12,7 +12,7 @@ class Contender:
     def __init__(self, job: Job):
         self.job = job
         convolutional = job.network == "convolutional"
-        self.model = Plain(*job.build(), sampled_kl if convolutional else analytic_kl)
+        self.model = Plain(*job.build_plain(), sampled_kl if convolutional else analytic_kl)
         self.pixels = cross_entropy if convolutional else squared_error
         self.model.compile(keras.optimizers.Adam(1e-4 if convolutional else 1e-3), loss=self.pixels)
 

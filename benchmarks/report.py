@@ -1,5 +1,6 @@
 """The results as tables in Markdown, and as a figure."""
 
+import itertools
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -67,7 +68,7 @@ def of_quality(results: dict) -> str:
         spread = f" ({min(values):.1f} to {max(values):.1f})" if len(values) > 1 else ""
         return f"{sum(values) / len(values):.1f}{spread}".replace("-", "−")
 
-    quality = results["quality"]
+    quality = {"tutorial": results["time to result"]["tutorial"], "improved": results["epochs"]["improved"]}
     rows = [
         (str(epochs), *(column(quality[name], epochs) for name in ("tutorial", "improved"))) for epochs in (1, 2, 5, 10)
     ]
@@ -77,11 +78,11 @@ def of_quality(results: dict) -> str:
 def of_fast(results: dict) -> str:
     """Return seconds and test ELBO of every seed, for the fast recipe and the tutorial's ten epochs."""
     names = ("fast", "fast, bfloat16", "tutorial")
-    columns = [[training[-1] for training in results["quality"][name]] for name in names]
-    rows = [
-        (str(seed), *(f"{end['seconds']:.1f} s, {end['elbo']:.2f}".replace("-", "−") for end in ends))
-        for seed, ends in enumerate(zip(*columns, strict=True))
+    columns = [
+        [f"{training[-1]['seconds']:.1f} s, {training[-1]['elbo']:.2f}".replace("-", "−") for training in of]
+        for of in (results["time to result"][name] for name in names)
     ]
+    rows = [(str(seed), *texts) for seed, texts in enumerate(itertools.zip_longest(*columns, fillvalue=""))]
     return markdown(("Seed", "`tf-cvae-fast`", "the same in bfloat16", "The tutorial's ten epochs"), rows)
 
 

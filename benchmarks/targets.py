@@ -42,21 +42,34 @@ class Target:
         return self.wish, asked, f"{value:.2f}{self.unit}".replace("-", "−"), "met" if met else "missed"
 
 
-def throughput_over(rival: str, half: bool = False, job: str = "convolutional, batch 32") -> Callable[[dict], float]:
+CONVOLUTIONAL, PERCEPTRON = "convolutional, batch 32", "mlp, batch 100"
+
+
+def throughput_over(rival: str, half: bool = False, job: str = CONVOLUTIONAL) -> Callable[[dict], float]:
     """Return the measure: images per second of `VAE.fit` over those of the fastest rival whose name begins so."""
 
     def measure(results: dict) -> float:
-        rates = {
-            name: contender["images per second"]["median"]
+        contenders = {
+            name: contender["images per second"]
             for name, contender in results["throughput"][job]["contenders"].items()
             if ("bfloat16" in name) == half
         }
-        rivals = [value for name, value in rates.items() if name.startswith(rival)]
+        rivals = [rate["median"] for name, rate in contenders.items() if name.startswith(rival)]
         if not rivals:
             raise KeyError(rival)
-        return rates["VAE.fit, bfloat16" if half else "VAE.fit"] / max(rivals)
+        return contenders["VAE.fit, bfloat16" if half else "VAE.fit"]["median"] / max(rivals)
 
     return measure
+
+
+def over_the_fastest_round_of_the_tutorial(results: dict) -> float:
+    """Return images per second of the fastest round of `VAE.fit` over that of the tutorial's loop.
+
+    It leaves out what `tf.data` makes that loop wait at the end of an epoch, which comes and goes.
+    """
+    contenders = results["throughput"][CONVOLUTIONAL]["contenders"]
+    ours, theirs = (contenders[name]["images per second"]["range"][1] for name in ("VAE.fit", "tutorial's loop"))
+    return ours / theirs
 
 
 def seconds(trainings: list) -> float:
@@ -71,7 +84,20 @@ def elbos(trainings: list) -> np.ndarray:
 
 def half_precision_gap(results: dict) -> float:
     """Return by how much the mean test ELBO of the fast recipe differs between bfloat16 and float32, in nats."""
-    return abs(float(np.mean(elbos(results["quality"]["fast, bfloat16"]) - elbos(results["quality"]["fast"]))))
+    half, full = (elbos(results["time to result"][name]).mean() for name in ("fast, bfloat16", "fast"))
+    return abs(float(half - full))
+
+
+def sooner(results: dict) -> float:
+    """Return the time of the tutorial's ten epochs over that of the fast recipe."""
+    return seconds(results["time to result"]["tutorial"]) / seconds(results["time to result"]["fast"])
+
+
+def sooner_than_the_fastest_epochs(results: dict) -> float:
+    """Return the same, each epoch of the tutorial as long as its fastest: without the waiting."""
+    ends = [training[-1] for training in results["time to result"]["tutorial"]]
+    tutorial = float(np.median([end["epochs"] * end["fastest epoch"] for end in ends]))
+    return tutorial / seconds(results["time to result"]["fast"])
 
 
 def memory_growth(results: dict) -> float:
@@ -87,7 +113,7 @@ def import_cost(results: dict) -> float:
 
 def over_the_source(results: dict) -> float:
     """Return images per second of `VAE.fit` over those of the graph-era program as its source runs it."""
-    contenders = results["throughput"]["mlp, batch 100"]["contenders"]
+    contenders = results["throughput"][PERCEPTRON]["contenders"]
     ours, theirs = (contenders[name]["images per second"]["median"] for name in ("VAE.fit", "graph-era program"))
     return ours / theirs
 
@@ -98,16 +124,24 @@ TARGETS = [
         "≥",
         10,
         "×",
-        lambda results: seconds(results["quality"]["tutorial"]) / seconds(results["quality"]["fast"]),
+        sooner,
+    ),
+    Target(
+        "The same, with ten times the tutorial's fastest epoch",
+        "≥",
+        10,
+        "×",
+        sooner_than_the_fastest_epochs,
     ),
     Target(
         "Lowest test ELBO of the fast recipe, five seeds",
         "≥",
         PUBLISHED,
         " nats",
-        lambda results: float(elbos(results["quality"]["fast"]).min()),
+        lambda results: float(elbos(results["time to result"]["fast"]).min()),
     ),
     Target("Throughput over the tutorial's loop", "≥", 1.05, "×", throughput_over("tutorial")),
+    Target("The same, fastest round over fastest round", "≥", 1.05, "×", over_the_fastest_round_of_the_tutorial),
     Target("Throughput over Keras' default fit", "≥", 1.15, "×", throughput_over("Keras")),
     Target("Throughput over the best float32 PyTorch", "≥", 1.1, "×", throughput_over("PyTorch")),
     Target("bfloat16: throughput over the best bfloat16 PyTorch", "≥", 1.05, "×", throughput_over("PyTorch", True)),
@@ -117,7 +151,7 @@ TARGETS = [
         "≥",
         -147.3,
         " nats",
-        lambda results: float(elbos(results["quality"]["improved"]).mean()),
+        lambda results: float(elbos(results["epochs"]["improved"]).mean()),
     ),
     Target("Perceptron: throughput over the graph-era program", "≥", 1.8, "×", over_the_source),
     Target(

@@ -18,7 +18,7 @@ class Contender:
 
     def __init__(self, job: Job):
         self.job = job
-        self.encoder, self.decoder = job.build()
+        self.encoder, self.decoder = job.build_plain()
         self.optimizer = keras.optimizers.Adam(LEARNING_RATE)
         self.batches = tf.data.Dataset.from_tensor_slices(job.train_images())
         self.batches = self.batches.shuffle(SHUFFLE_BUFFER).batch(job.batch_size)
@@ -52,20 +52,20 @@ class Trainer:
     """The tutorial's training: constant learning rate, batches of 32, all of MNIST."""
 
     def train(self, seed: int, epochs: int) -> list[dict]:
-        """Train, and return epochs, seconds so far and test ELBO after epochs 1, 2, 5 and the last.
+        """Train, and return epochs, seconds so far, those of the fastest epoch, and test ELBO after 1, 2, 5 and all.
 
         The time of the evaluations does not count.
         """
         keras.utils.set_random_seed(seed)
         contender = Contender(Job("convolutional", 32, 60_000))
-        seconds, results = 0.0, []
+        seconds, results = [], []
         for epoch in range(1, epochs + 1):
             began = time.perf_counter()
             contender.epoch()
-            seconds += time.perf_counter() - began
+            seconds.append(time.perf_counter() - began)
             if epoch in (1, 2, 5, epochs):
                 elbo = test_elbo(contender.encoder, contender.decoder)
-                results.append({"epochs": epoch, "seconds": seconds, "elbo": elbo})
+                results.append({"epochs": epoch, "seconds": sum(seconds), "fastest epoch": min(seconds), "elbo": elbo})
         return results
 
 
