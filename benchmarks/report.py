@@ -114,6 +114,14 @@ TABLES = {
 }
 
 
+def table(name: str, *arguments: str) -> str:
+    """Return a table of what was measured last, or a line that says that it was not."""
+    try:
+        return TABLES[name](results(), *arguments)
+    except KeyError as part:
+        return f"Not measured yet: {part}.\n"
+
+
 def draw(results: dict, path: Path) -> None:
     """Draw the throughputs of all contenders, with their ranges."""
     measured = results["throughput"]

@@ -83,7 +83,7 @@ class SpeedTable(ResultsTable):
         from benchmarks import report
 
         name, *arguments = self.arguments[0].split(maxsplit=1)
-        return report.TABLES[name](report.results(), *arguments)
+        return report.table(name, *arguments)
 
 
 def hide_buttons_without_address(app, config):
