@@ -84,7 +84,7 @@ def elbos(trainings: list) -> np.ndarray:
 
 def half_precision_gap(results: dict) -> float:
     """Return by how much the mean test ELBO of the fast recipe differs between bfloat16 and float32, in nats."""
-    half, full = (elbos(results["time to result"][name]).mean() for name in ("fast, bfloat16", "fast"))
+    half, full = (elbos(results[part]["fast"]).mean() for part in ("half precision", "time to result"))
     return abs(float(half - full))
 
 

@@ -31,7 +31,7 @@ class Trainable(keras.Model):
 
         The name ``"adam"`` stands for :class:`vaecourse.training.Adam`.  Further options are those of Keras.  Unless
         `steps_per_execution` says otherwise, :meth:`fit` runs 20 steps between two looks at the callbacks, and one
-        where a callback listens to batches.
+        where a callback listens to batches, or the training has fewer than 200 steps.
         """
         if loss is not None:
             raise ValueError("a VAE has its objective built in; choose a likelihood, kl and beta instead of a loss")
@@ -103,7 +103,8 @@ class Trainable(keras.Model):
             x = x.take(kwargs.pop("steps_per_epoch", None) or -1)
             callbacks = [epoch_start, *(callbacks or ())]
             batch_size = None
-        self._choose_steps_per_execution(callbacks, kwargs.get("steps_per_epoch"))
+        steps = epochs * int(x.cardinality()) if isinstance(x, tf.data.Dataset) else -1
+        self._choose_steps_per_execution(callbacks, steps, kwargs.get("steps_per_epoch") is not None)
         try:
             kwargs |= {"epochs": epochs, "callbacks": callbacks, "validation_data": validation_data}
             shuffle = shuffle and not isinstance(x, tf.data.Dataset)  # which Keras would only warn about
@@ -153,14 +154,16 @@ class Trainable(keras.Model):
     def metrics(self):
         return list(self._means.values())
 
-    def _choose_steps_per_execution(self, callbacks, steps_per_epoch) -> None:
+    def _choose_steps_per_execution(self, callbacks, steps: int, cut_short: bool) -> None:
         """Run many steps between two looks at the callbacks, unless the user or a callback wants otherwise.
 
-        An execution does not stop at the end of an epoch that is cut off by `steps_per_epoch`.
+        An execution does not stop at the end of an epoch that is cut short; and TensorFlow warns where a function is
+        compiled for a few calls only, as in a short training.  `steps` is negative where it is not known.
         """
         chosen = self._steps_per_execution_asked
         listened_to = any(map(training.listens_to_batches, callbacks or ()))
-        if chosen == 1 and not (self.run_eagerly or steps_per_epoch or listened_to):
+        short = 0 <= steps < 10 * STEPS_PER_EXECUTION
+        if chosen == 1 and not (self.run_eagerly or cut_short or short or listened_to):
             chosen = STEPS_PER_EXECUTION
         if chosen != self.steps_per_execution:
             self.steps_per_execution = chosen
