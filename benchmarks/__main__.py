@@ -29,6 +29,7 @@ def main() -> None:
         results.setdefault("measured", {})[part] = place()
         report.RESULTS.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     print(report.of_targets(results))
+    print(report.of_chapters(results))
     if "throughput" in asked:
         report.draw(results, FIGURE)
 

@@ -17,7 +17,6 @@ class Contender:
         zeros = jax.tree.map(jnp.zeros_like, weights)
         self.state = (weights, zeros, zeros, 0)
         self.key = jax.random.key(0)
-        self.rate = 1e-4 if job.network == "convolutional" else 1e-3
         self.step = jax.jit(self._step)
 
     def loss(self) -> float:
@@ -39,7 +38,7 @@ class Contender:
         gradients = jax.grad(self._loss)(weights, batch, eps)
         means = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, means, gradients)
         squares = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g**2, squares, gradients)
-        rate = self.rate * jnp.sqrt(1 - 0.999**count) / (1 - 0.9**count)
+        rate = self.job.learning_rate * jnp.sqrt(1 - 0.999**count) / (1 - 0.9**count)
         moved = jax.tree.map(lambda w, m, v: w - rate * m / (jnp.sqrt(v) + 1e-7), weights, means, squares)
         return moved, means, squares, count
 

@@ -40,6 +40,11 @@ class Job:
         """Number of latents: 2, or 20."""
         return {"convolutional": 2, "mlp": 20}[self.network]
 
+    @property
+    def learning_rate(self) -> float:
+        """Of Adam, as in the source."""
+        return {"convolutional": 1e-4, "mlp": 1e-3}[self.network]
+
     def build(self):
         """Return the encoder and decoder of the course, with initial weights that are the same every time."""
         built = getattr(networks, self.network)(self.latent_dim, seed=0)
@@ -84,7 +89,7 @@ def prepared(part: str, network: str) -> np.ndarray:
 
 
 def _plain(layer):
-    kind = layers.Conv2DTranspose if isinstance(layer, networks.ToOneChannel) else type(layer)
+    kind = layers.Conv2DTranspose if isinstance(layer, layers.Conv2DTranspose) else type(layer)
     return kind.from_config(layer.get_config())
 
 

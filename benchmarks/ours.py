@@ -26,7 +26,7 @@ class Contender:
         likelihood, kl = ("bernoulli", "monte_carlo") if job.network == "convolutional" else ("gaussian", "analytic")
         self.vae = VAE(*job.build(), likelihood, kl=kl, samples=samples)
         keras.config.set_dtype_policy("float32")
-        self.vae.compile(training.Adam(1e-4 if job.network == "convolutional" else 1e-3))
+        self.vae.compile(training.Adam(job.learning_rate))
 
     def loss(self) -> float:
         """Return the loss of the job's first batch, weights and noise, in nats."""

@@ -14,7 +14,7 @@ class Contender:
         convolutional = job.network == "convolutional"
         self.model = Plain(*job.build_plain(), sampled_kl if convolutional else analytic_kl)
         self.pixels = cross_entropy if convolutional else squared_error
-        self.model.compile(keras.optimizers.Adam(1e-4 if convolutional else 1e-3), loss=self.pixels)
+        self.model.compile(keras.optimizers.Adam(job.learning_rate), loss=self.pixels)
 
     def loss(self) -> float:
         """Return the loss of the job's first batch, weights and noise, in nats."""

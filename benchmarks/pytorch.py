@@ -25,8 +25,7 @@ class Contender:
         if channels_last:
             self.model = self.model.to(memory_format=torch.channels_last)
             self.images = self.images.contiguous(memory_format=torch.channels_last)
-        rate = 1e-4 if job.network == "convolutional" else 1e-3
-        self.optimizer = torch.optim.Adam(self.model.parameters(), rate, fused=fused or None)
+        self.optimizer = torch.optim.Adam(self.model.parameters(), job.learning_rate, fused=fused or None)
         self.objective = torch.compile(self.model) if compiled else self.model
 
     def loss(self) -> float:

@@ -2,27 +2,22 @@
 
 import itertools
 import json
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 
 from benchmarks import targets
+from tools import chapters
+from tools.tables import markdown
 
 RESULTS = Path(__file__).with_name("results.json")
 HEAD_OF_TARGETS = ("Target", "Asked for", "Measured", "")
-HEAD_OF_CONTENDERS = ("Contender", "Images per second", "Range", "First epoch, longer by", "Peak memory")
+HEAD_OF_CONTENDERS = ("Contender", "Images per second", "Range", "Before it runs", "Peak memory")
 
 
 def results() -> dict:
     """Return what was measured last, or nothing."""
     return json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
-
-
-def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def of_targets(results: dict) -> str:
@@ -39,7 +34,7 @@ def of_throughput(results: dict, job: str) -> str:
             name,
             f"{contender['images per second']['median']:,.0f}",
             "{:,.0f} to {:,.0f}".format(*contender["images per second"]["range"]),
-            f"{contender['first epoch, longer by']:.1f} s",
+            f"{contender['seconds before it runs']:.1f} s",
             f"{contender['peak memory in MB']:,.0f} MB",
         )
         for name, contender in order
@@ -97,6 +92,14 @@ def of_scaling(results: dict) -> str:
     return markdown(("", "Measured"), rows)
 
 
+def of_chapters(results: dict) -> str:
+    """Return how long every chapter took when it was last executed in full, from its own record."""
+    read = [chapters.read(path) for path in chapters.paths()]
+    minutes = [chapters.record(chapter).get("seconds", 0) / 60 for chapter in read]
+    rows = [(chapters.title(chapter), f"{spent:.1f}") for chapter, spent in zip(read, minutes, strict=True)]
+    return markdown(("Chapter", "Minutes in full"), [*rows, ("All", f"{sum(minutes):.1f}")])
+
+
 def of_places(results: dict) -> str:
     """Return when, on what and with which versions each part was measured."""
     return markdown(("Part", "Measured"), results["measured"].items())
@@ -109,6 +112,7 @@ TABLES = {
     "quality": of_quality,
     "fast": of_fast,
     "scaling": of_scaling,
+    "chapters": of_chapters,
     "measured": of_places,
 }
 

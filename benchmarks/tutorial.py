@@ -10,7 +10,6 @@ from benchmarks.jobs import Job
 from benchmarks.ours import test_elbo
 
 SHUFFLE_BUFFER = 60_000
-LEARNING_RATE = 1e-4
 
 
 class Contender:
@@ -19,7 +18,7 @@ class Contender:
     def __init__(self, job: Job):
         self.job = job
         self.encoder, self.decoder = job.build_plain()
-        self.optimizer = keras.optimizers.Adam(LEARNING_RATE)
+        self.optimizer = keras.optimizers.Adam(job.learning_rate)
         self.batches = tf.data.Dataset.from_tensor_slices(job.train_images())
         self.batches = self.batches.shuffle(SHUFFLE_BUFFER).batch(job.batch_size)
         self.step = tf.function(self._step)

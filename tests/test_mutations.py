@@ -77,6 +77,10 @@ def the_last_layer(tiny, binary):
     test_networks.test_the_layer_to_one_channel_is_a_transposed_convolution((2, 6, 5, 3), "float64")
 
 
+def the_bias_in_half_precision(tiny, binary):
+    test_networks.test_upsampling_is_a_transposed_convolution("bfloat16", {})
+
+
 def the_optimizer(tiny, binary):
     test_training.test_the_fused_optimizer_is_that_of_keras(test_training.EXACT, compiled=False)
 
@@ -423,6 +427,13 @@ MUTATIONS = [
         "tf.nn.conv2d(upstream, kernel, 1",
         "tf.nn.conv2d(upstream, kernel[::-1, ::-1], 1",
         the_last_layer,
+    ),
+    Mutation(
+        "gradient of a bias summed in half precision",
+        networks,
+        "outputs + tf.cast(self.bias, outputs.dtype)",
+        "tf.nn.bias_add(outputs, tf.cast(self.bias, outputs.dtype))",
+        the_bias_in_half_precision,
     ),
     Mutation(
         "squares of the gradient not corrected for their start",

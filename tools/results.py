@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from tools import chapters
+from tools.tables import markdown
 from vaecourse import recipes
 
 HEAD = ("Source", "It reports", "Measured here, in full", "Improved")
@@ -36,8 +37,7 @@ def rows() -> list[tuple[str, str, str, str, str]]:
 
 def table(source: Callable[[str, str], str]) -> str:
     """Return the table in Markdown; `source` says what stands in its first column for a source and its chapter."""
-    lines = [HEAD, ("---",) * len(HEAD), *((source(key, chapter), *row) for key, chapter, *row in rows())]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return markdown(HEAD, ((source(key, chapter), *row) for key, chapter, *row in rows()))
 
 
 def for_book() -> str:

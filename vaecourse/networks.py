@@ -260,6 +260,24 @@ def _to_one_channel(inputs, kernel):
     return tf.add_n(shifted)[..., tf.newaxis], gradient
 
 
+@keras.saving.register_keras_serializable("vaecourse")
+class Upsampling(layers.Conv2DTranspose):
+    """Keras' transposed convolution, with a gradient of the bias that half precision does not spoil.
+
+    That gradient is a sum over all pixels of a batch.  Keras adds a bias by an operation whose gradient is added up in
+    half precision on a CPU: terms soon are too small to change what has been summed before, and the result may not
+    even have the right sign.  Sums need more digits than their terms :cite:p:`micikevicius2018`; those of an ordinary
+    addition have them.
+    """
+
+    def call(self, inputs):
+        if inputs.dtype.size >= 4 or not self.use_bias or self.data_format == "channels_first":
+            return super().call(inputs)
+        options = {"output_padding": self.output_padding, "dilation_rate": self.dilation_rate}
+        outputs = keras.ops.conv_transpose(inputs, self.kernel, self.strides, self.padding, **options)
+        return self.activation(outputs + tf.cast(self.bias, outputs.dtype))
+
+
 def _full_precision() -> dict:
     """Return the option of a layer that computes with as many digits as the weights have, whatever the others do.
 
@@ -281,8 +299,8 @@ def _upsampling_decoder(latent_dim: int, filters: Sequence[int], image_shape: tu
             keras.Input((latent_dim,)),
             layers.Dense(height // 4 * (width // 4) * first, activation="relu"),
             layers.Reshape((height // 4, width // 4, first)),
-            layers.Conv2DTranspose(second, 3, strides=2, padding="same", activation="relu"),
-            layers.Conv2DTranspose(third, 3, strides=2, padding="same", activation="relu"),
+            Upsampling(second, 3, strides=2, padding="same", activation="relu"),
+            Upsampling(third, 3, strides=2, padding="same", activation="relu"),
             last(channels, 3, padding="same"),
         ],
         name="decoder",
