@@ -34,7 +34,7 @@ test: $(READY)  ## Run the unit tests, and every chapter in the quick budget
 execute: $(READY)  ## Re-execute all chapters in full, in place; or one: CHAPTER=elbo
 	$(BIN)/python -m tools.execute $(CHAPTER)
 
-bench: $(READY)  ## Measure speed and quality beside other frameworks, those that are installed; or PARTS="throughput imports"
+bench: $(READY)  ## Measure speed and quality beside other frameworks, those that are installed; or PARTS="convolutional-32 imports"
 	$(BIN)/python -m benchmarks $(PARTS)
 
 lint: $(READY)  ## Check code, chapters and formatting

@@ -9,7 +9,7 @@ import platform
 from pathlib import Path
 
 from benchmarks import report
-from benchmarks.measurements import PARTS
+from benchmarks.measurements import JOBS, PARTS
 
 FIGURE = Path(__file__).parents[1] / "book" / "_static" / "speed" / "throughput.png"
 PACKAGES = ("tensorflow", "keras", "numpy", "torch", "jax")
@@ -30,7 +30,7 @@ def main() -> None:
         report.RESULTS.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     print(report.of_targets(results))
     print(report.of_chapters(results))
-    if "throughput" in asked:
+    if set(asked) & set(JOBS):
         report.draw(results, FIGURE)
 
 

@@ -1,5 +1,6 @@
 """What is measured, part by part; every part returns what goes into `results.json`."""
 
+import functools
 import statistics
 import subprocess
 import sys
@@ -36,19 +37,13 @@ PERCEPTRON = {
 }
 CONTENDERS = {"convolutional": CONVOLUTIONAL, "mlp": PERCEPTRON}
 PATIENCE = 30.0
-"""Seconds after which a slow contender takes part in no further round."""
+"""Seconds that a first epoch may take; a contender that takes longer has only that one, compiling included."""
 TOLERANCE = {True: 1e-3, False: 1e-5}
 """How far a loss may be from ours, relatively: in bfloat16, and otherwise."""
 
 
-def throughput(say: Callable, repetitions: int = 3) -> dict:
+def throughput(job: Job, say: Callable, repetitions: int = 3) -> dict:
     """Measure images per second of a training epoch, with the rate of matrix products beside it."""
-    jobs = [Job("convolutional", 32, 12_800, 1.5), Job("convolutional", 128, 25_600, 1.5), Job("mlp", 100, 20_000, 1.5)]
-    return {f"{job.network}, batch {job.batch_size}": _throughput(job, say, repetitions) for job in jobs}
-
-
-def _throughput(job: Job, say: Callable, repetitions: int) -> dict:
-    say(f"throughput: {job.network}, batches of {job.batch_size}")
     running, missing = {}, {}
     for name, (module, options) in CONTENDERS[job.network].items():
         try:
@@ -66,11 +61,12 @@ def _throughput(job: Job, say: Callable, repetitions: int) -> dict:
     first = {name: process.ask("epoch")[1] for name, process in running.items()}
     matmul = Process("roofline", "Matmul")
     matmul.ask("rates")
-    seconds, rates = {name: [] for name in running}, []
+    seconds = {name: [took] if took > PATIENCE else [] for name, took in first.items()}
+    rates = []
     for _ in range(repetitions):
         for name, process in running.items():
-            if first[name] + sum(seconds[name]) < PATIENCE or not seconds[name]:
-                seconds[name].append(process.ask("epoch")[1])
+            if first[name] <= PATIENCE:
+                seconds[name].append(warm(process))
         rates.append(matmul.ask("rates")[0])
     contenders = {}
     for name, process in running.items():
@@ -90,6 +86,12 @@ def _throughput(job: Job, say: Callable, repetitions: int) -> dict:
         "MFLOP per image": job.flops_per_image() / 1e6,
         "GFLOP/s": {key: summary([rate[key] for rate in rates]) for key in rates[0]},
     }
+
+
+def warm(process: Process, *arguments) -> float:
+    """Return the seconds of an epoch right after another: a process that has waited finds its memory cold."""
+    process.ask("epoch", *arguments)
+    return process.ask("epoch", *arguments)[1]
 
 
 def time_to_result(say: Callable, seeds: int = 5) -> dict:
@@ -132,25 +134,23 @@ def _trainings(say: Callable, lengths_by_seed: list[tuple], *recipe: str) -> lis
 def scaling(say: Callable, repetitions: int = 2) -> dict:
     """Measure how time grows with images and with samples of z, and memory with epochs."""
     images, samples = (1_000, 3_000, 10_000, 30_000, 60_000), (1, 2, 5, 10, 20, 50)
-    few = Job("convolutional", 100, 2_000)
-    by_images = Process("ours", "Contender", Job("convolutional", 100, 60_000))
-    by_samples = {k: Process("ours", "Contender", few, samples=k) for k in samples}
-    by_images.ask("epoch", 1_000)
-    for process in by_samples.values():
-        process.ask("epoch")
-    times = {"images": {n: [] for n in images}, "samples": {k: [] for k in samples}}
-    for _ in range(repetitions):
-        for n in images:
-            times["images"][n].append(by_images.ask("epoch", n)[1])
-        for k, process in by_samples.items():
-            times["samples"][k].append(process.ask("epoch")[1])
-    memory = [by_samples[1].peak_memory()]
+    few = Job("convolutional", 100, 1_000)
+    processes = {
+        "images": {n: Process("ours", "Contender", Job("convolutional", 100, n)) for n in images},
+        "samples": {k: Process("ours", "Contender", few, samples=k) for k in samples},
+    }
+    seconds = {}
+    for kind, of in processes.items():
+        times = [{n: warm(process) for n, process in of.items()} for _ in range(repetitions)]
+        seconds[kind] = {str(n): summary([time[n] for time in times]) for n in of}
+    single = processes["samples"][1]
+    memory = [single.peak_memory()]
     for _ in range(20):
-        by_samples[1].ask("epoch")
-    memory.append(by_samples[1].peak_memory())
-    for process in (by_images, *by_samples.values()):
-        process.close()
-    seconds = {kind: {str(n): summary(all_) for n, all_ in of.items()} for kind, of in times.items()}
+        single.ask("epoch")
+    memory.append(single.peak_memory())
+    for of in processes.values():
+        for process in of.values():
+            process.close()
     say(f"  seconds by images {seconds['images']}, by samples {seconds['samples']}; memory {memory}")
     return {"seconds": seconds, "memory in MB, at first and 20 epochs later": memory}
 
@@ -185,10 +185,16 @@ def linear_fit_error(seconds: dict) -> float:
     return float(np.abs(design @ line - 1).max())
 
 
+JOBS = {
+    "convolutional-32": Job("convolutional", 32, 12_800, 1.5),
+    "convolutional-128": Job("convolutional", 128, 25_600, 1.5),
+    "mlp-100": Job("mlp", 100, 60_000, 1.5),
+}
+"""Networks and batches whose throughput is measured; a step of the perceptron takes so little that all images fit."""
 PARTS = {
-    "throughput": throughput,
-    "time to result": time_to_result,
-    "half precision": half_precision,
+    **{name: functools.partial(throughput, job) for name, job in JOBS.items()},
+    "time-to-result": time_to_result,
+    "half-precision": half_precision,
     "epochs": epochs,
     "scaling": scaling,
     "imports": imports,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 
-from benchmarks import targets
+from benchmarks import measurements, targets
 from tools import chapters
 from tools.tables import markdown
 
@@ -20,6 +20,11 @@ def results() -> dict:
     return json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
 
 
+def throughputs(results: dict) -> dict:
+    """Return what was measured of throughput, by network and batch."""
+    return {job: results[job] for job in measurements.JOBS if job in results}
+
+
 def of_targets(results: dict) -> str:
     """Return the table of the targets."""
     return markdown(HEAD_OF_TARGETS, targets.verdicts(results))
@@ -27,7 +32,7 @@ def of_targets(results: dict) -> str:
 
 def of_throughput(results: dict, job: str) -> str:
     """Return the table of the contenders for one network and batch, the fastest first."""
-    measured = results["throughput"][job]
+    measured = results[job]
     order = sorted(measured["contenders"].items(), key=lambda item: -item[1]["images per second"]["median"])
     rows = [
         (
@@ -45,7 +50,7 @@ def of_throughput(results: dict, job: str) -> str:
 def of_roofline(results: dict) -> str:
     """Return, for every network and batch, the share of the matrix products' rate that `VAE.fit` uses."""
     rows = []
-    for job, measured in results["throughput"].items():
+    for job, measured in throughputs(results).items():
         for name, precision in (("VAE.fit", "float32"), ("VAE.fit, bfloat16", "bfloat16")):
             if name in measured["contenders"]:
                 rate = measured["contenders"][name]["images per second"]["median"]
@@ -63,7 +68,7 @@ def of_quality(results: dict) -> str:
         spread = f" ({min(values):.1f} to {max(values):.1f})" if len(values) > 1 else ""
         return f"{sum(values) / len(values):.1f}{spread}".replace("-", "−")
 
-    quality = {"tutorial": results["time to result"]["tutorial"], "improved": results["epochs"]["improved"]}
+    quality = {"tutorial": results["time-to-result"]["tutorial"], "improved": results["epochs"]["improved"]}
     rows = [
         (str(epochs), *(column(quality[name], epochs) for name in ("tutorial", "improved"))) for epochs in (1, 2, 5, 10)
     ]
@@ -74,7 +79,7 @@ def of_fast(results: dict) -> str:
     """Return seconds and test ELBO of every seed, for the fast recipe and the tutorial's ten epochs."""
     columns = [
         [f"{training[-1]['seconds']:.1f} s, {training[-1]['elbo']:.2f}".replace("-", "−") for training in of]
-        for of in (results["time to result"][name] for name in ("fast", "tutorial"))
+        for of in (results["time-to-result"][name] for name in ("fast", "tutorial"))
     ]
     rows = [(str(seed), *texts) for seed, texts in enumerate(itertools.zip_longest(*columns, fillvalue=""))]
     return markdown(("Seed", "`tf-cvae-fast`", "The tutorial's ten epochs"), rows)
@@ -127,7 +132,7 @@ def table(name: str, *arguments: str) -> str:
 
 def draw(results: dict, path: Path) -> None:
     """Draw the throughputs of all contenders, with their ranges."""
-    measured = results["throughput"]
+    measured = throughputs(results)
     heights = [len(of["contenders"]) for of in measured.values()]
     plt.style.use("vaecourse.house")
     figure, axes = plt.subplots(
