@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from vaecourse import data, fitting, networks, training
+from vaecourse import data, fitting, training
 
 EPOCHS, STEPS_PER_EPOCH = 4, 4
 
@@ -312,41 +312,10 @@ def test_the_fused_optimizer_is_that_of_keras(options, compiled):
 
 
 def test_the_fused_optimizer_survives_saving():
-    optimizer = training.Adam(1e-3, beta_2=0.99, factors={"encoder": 2.0})
+    optimizer = training.Adam(1e-3, beta_2=0.99)
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(optimizer))
     assert type(again) is training.Adam
     assert again.get_config() == optimizer.get_config()
-
-
-@pytest.mark.parametrize("options", [{}, {"amsgrad": True}], ids=str)
-def test_a_factor_is_a_learning_rate_for_one_network(options):
-    encoder, decoder = networks.convolutional(2, filters=(2, 3), seed=0)
-    weights = encoder.trainable_variables + decoder.trainable_variables
-    gradients = [tf.random.stateless_normal(weight.shape, (0, index)) for index, weight in enumerate(weights)]
-    before = [weight.numpy() for weight in weights]
-
-    def moved(optimizer):
-        for weight, value in zip(weights, before, strict=True):
-            weight.assign(value)
-        optimizer.apply_gradients(zip(gradients, weights, strict=True))
-        return [weight.numpy() for weight in weights]
-
-    n = len(encoder.trainable_variables)
-    as_usual, faster = (moved(training.Adam(rate, **options)) for rate in (1e-3, 3e-3))
-    both = moved(training.Adam(1e-3, factors={"encoder": 3.0}, **options))
-    for ours, expected in zip(both, faster[:n] + as_usual[n:], strict=True):
-        np.testing.assert_allclose(ours, expected, rtol=1e-6)
-
-
-@pytest.mark.parametrize("factor", [0, -1.0, float("nan"), float("inf")])
-def test_a_factor_that_is_no_positive_number_is_refused(factor):
-    with pytest.raises(ValueError, match="expected positive factors of the learning rate, got"):
-        training.Adam(factors={"encoder": factor})
-
-
-def test_a_factor_for_a_network_that_is_not_there_is_refused(tiny):
-    with pytest.raises(ValueError, match=r"no weight belongs to a network 'encodr'; there are .*kernel"):
-        tiny().compile(training.Adam(1e-3, factors={"encodr": 2.0}))
 
 
 def test_adam_by_name_is_the_fused_one(tiny):

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -92,44 +91,15 @@ def resume_from(folder: str | os.PathLike) -> keras.callbacks.Callback:
 class Adam(keras.optimizers.Adam):
     """Keras' Adam, with one operation for each weight where Keras has a dozen :cite:p:`kingma2015`.
 
-    State and updates are Keras' own, up to rounding.  The fused operation reads and writes every number once, which a
-    perceptron, whose weights do not fit into the processor's cache, feels most.
-
-    Parameters
-    ----------
-    *arguments
-        Those of Keras' Adam, as are further options.
-    factors : mapping from str to float, optional
-        By what the learning rate is multiplied for the weights of a network, by the name with which their paths begin,
-        as they do in a `keras.Sequential`.  Adam does not notice when gradients are multiplied; this is how one network
-        can learn faster than another.
-
-    Raises
-    ------
-    ValueError
-        If a factor is not a positive number; in `build`, and so in `compile`, if a network has none of the weights.
+    Parameters, state and updates are Keras' own, up to rounding.  The fused operation reads and writes every number
+    once, which a perceptron, whose weights do not fit into the processor's cache, feels most.
     """
-
-    def __init__(self, *arguments, factors: Mapping[str, float] | None = None, **options):
-        super().__init__(*arguments, **options)
-        self.factors = dict(factors or {})
-        if wrong := {name: by for name, by in self.factors.items() if not 0 < by < float("inf")}:
-            raise ValueError(f"expected positive factors of the learning rate, got {wrong}")
-
-    def build(self, variables):
-        """Make the moments; every network that has a factor must have weights here."""
-        paths = [variable.path for variable in variables]
-        for name in self.factors:
-            if not any(path.startswith(f"{name}/") for path in paths):
-                raise ValueError(f"no weight belongs to a network {name!r}; there are {', '.join(paths)}")
-        super().build(variables)
 
     def update_step(self, gradient, variable, learning_rate):
         """Update one weight; gradients by index, and amsgrad, are left to Keras."""
-        index = self._get_variable_index(variable)
-        learning_rate *= self.factors.get(self._trainable_variables[index].path.split("/")[0], 1.0)
         if self.amsgrad or isinstance(gradient, tf.IndexedSlices):
             return super().update_step(gradient, variable, learning_rate)
+        index = self._get_variable_index(variable)
         step = tf.cast(self.iterations + 1, variable.dtype)
         beta_1, beta_2 = (tf.constant(beta, variable.dtype) for beta in (self.beta_1, self.beta_2))
         tf.raw_ops.ResourceApplyAdam(
@@ -144,10 +114,6 @@ class Adam(keras.optimizers.Adam):
             epsilon=tf.constant(self.epsilon, variable.dtype),
             grad=tf.cast(gradient, variable.dtype),
         )
-
-    def get_config(self):
-        """Return what builds it again."""
-        return {**super().get_config(), "factors": self.factors}
 
 
 class EpochStart(keras.callbacks.Callback):
