@@ -39,7 +39,7 @@ def of_throughput(results: dict, job: str) -> str:
             name,
             f"{contender['images per second']['median']:,.0f}",
             "{:,.0f} to {:,.0f}".format(*contender["images per second"]["range"]),
-            f"{contender['seconds before it runs']:.1f} s",
+            f"{max(contender['seconds before it runs'], 0):.1f} s",
             f"{contender['peak memory in MB']:,.0f} MB",
         )
         for name, contender in order
@@ -106,8 +106,11 @@ def of_chapters(results: dict) -> str:
 
 
 def of_places(results: dict) -> str:
-    """Return when, on what and with which versions each part was measured."""
-    return markdown(("Part", "Measured"), results["measured"].items())
+    """Return when, on what and with which versions the parts were measured."""
+    parts = {place: [] for place in results["measured"].values()}
+    for part, place in results["measured"].items():
+        parts[place].append(part)
+    return markdown(("Parts", "Measured"), ((", ".join(names), place) for place, names in parts.items()))
 
 
 TABLES = {
