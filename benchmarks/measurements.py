@@ -88,10 +88,10 @@ def throughput(job: Job, say: Callable, repetitions: int = 3) -> dict:
     }
 
 
-def warm(process: Process, *arguments) -> float:
+def warm(process: Process) -> float:
     """Return the seconds of an epoch right after another: a process that has waited finds its memory cold."""
-    process.ask("epoch", *arguments)
-    return process.ask("epoch", *arguments)[1]
+    process.ask("epoch")
+    return process.ask("epoch")[1]
 
 
 def time_to_result(say: Callable, seeds: int = 5) -> dict:

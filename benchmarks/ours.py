@@ -33,9 +33,9 @@ class Contender:
         terms = self.vae.terms(self.job.first_batch(), self.job.noise())
         return float((terms.kl - terms.log_likelihood).numpy().mean())
 
-    def epoch(self, images: int | None = None) -> None:
+    def epoch(self) -> None:
         """Train for an epoch."""
-        self.vae.fit(self.job.train_images()[:images], batch_size=self.job.batch_size, verbose=0)
+        self.vae.fit(self.job.train_images(), batch_size=self.job.batch_size, verbose=0)
 
 
 class Trainer:

@@ -25,6 +25,11 @@ def throughputs(results: dict) -> dict:
     return {job: results[job] for job in measurements.JOBS if job in results}
 
 
+def title(job: str) -> str:
+    """Return how a network and its batch are called where they are read."""
+    return f"{measurements.JOBS[job].network}, batches of {measurements.JOBS[job].batch_size}"
+
+
 def of_targets(results: dict) -> str:
     """Return the table of the targets."""
     return markdown(HEAD_OF_TARGETS, targets.verdicts(results))
@@ -56,7 +61,9 @@ def of_roofline(results: dict) -> str:
                 rate = measured["contenders"][name]["images per second"]["median"]
                 ceiling = measured["GFLOP/s"][precision]["median"]
                 share = rate * measured["MFLOP per image"] / 1e3 / ceiling
-                rows.append((job, precision, f"{measured['MFLOP per image']:.1f}", f"{ceiling:,.0f}", f"{share:.0%}"))
+                rows.append(
+                    (title(job), precision, f"{measured['MFLOP per image']:.1f}", f"{ceiling:,.0f}", f"{share:.0%}")
+                )
     return markdown(("Network", "Precision", "MFLOP per image", "Matrix products, GFLOP/s", "Share used"), rows)
 
 
@@ -149,7 +156,7 @@ def draw(results: dict, path: Path) -> None:
                   [high - m for m, (_, high) in zip(medians, ranges, strict=True)]]  # fmt: skip
         colors = ["C0" if name.startswith("VAE.fit") else "0.7" for name, _ in order]
         axis.barh([name for name, _ in order], medians, xerr=errors, color=colors, error_kw={"elinewidth": 1})
-        axis.set_title(job)
+        axis.set_title(title(job))
         axis.grid(visible=False, axis="y")
     axes[-1].set_xlabel("images per second")
     path.parent.mkdir(parents=True, exist_ok=True)

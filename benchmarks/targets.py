@@ -45,13 +45,13 @@ class Target:
 CONVOLUTIONAL, PERCEPTRON = "convolutional-32", "mlp-100"
 
 
-def throughput_over(rival: str, half: bool = False, job: str = CONVOLUTIONAL) -> Callable[[dict], float]:
+def throughput_over(rival: str, half: bool = False) -> Callable[[dict], float]:
     """Return the measure: images per second of `VAE.fit` over those of the fastest rival whose name begins so."""
 
     def measure(results: dict) -> float:
         contenders = {
             name: contender["images per second"]
-            for name, contender in results[job]["contenders"].items()
+            for name, contender in results[CONVOLUTIONAL]["contenders"].items()
             if ("bfloat16" in name) == half
         }
         rivals = [rate["median"] for name, rate in contenders.items() if name.startswith(rival)]
