@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 
 from vaecourse import data, models, networks
+from vaecourse.data import datasets
 
 matplotlib.use("Agg")
 settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=40)
@@ -57,8 +58,8 @@ def without_data(monkeypatch, tmp_path):
     monkeypatch.delenv("VAECOURSE_DATA", raising=False)
     monkeypatch.delenv("VAECOURSE_BUDGET", raising=False)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
-    for name in data._FETCH:
-        monkeypatch.setitem(data._FETCH, name, offline)
+    for name in datasets._FETCH:
+        monkeypatch.setitem(datasets._FETCH, name, offline)
     return tmp_path / "keras" / "datasets"
 
 
@@ -72,7 +73,7 @@ def small_mnist(monkeypatch) -> dict[str, np.ndarray]:
         "x_test": rng.integers(0, 256, (10, 28, 28), dtype=np.uint8),
         "y_test": rng.integers(0, 10, 10, dtype=np.uint8),
     }
-    monkeypatch.setitem(data._DIGESTS, "mnist", data.array_digest(list(arrays.values())))
+    monkeypatch.setitem(datasets._DIGESTS, "mnist", data.array_digest(list(arrays.values())))
     return arrays
 
 

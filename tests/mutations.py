@@ -1,10 +1,12 @@
 """Slips put into the source on purpose, for the tests of the tests.
 
-A mutated module is its source with one line changed, executed in the module's own namespace; the others, which look
-names up when they are called, then use it.
+A mutated module is its source with one line changed, executed in the module's own namespace.  Whoever has imported one
+of its classes or functions by name gets the new one, and modules whose classes inherit from a new one are executed
+again, too.
 """
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,46 +15,70 @@ from types import ModuleType
 import keras
 import pytest
 
-from vaecourse import digit_models, fitting, models
-
-INHERITING = {fitting: (models, digit_models), models: (digit_models,)}
-"""Modules whose classes are made of those of another, and made anew when it is mutated."""
-
 
 @dataclass
 class Mutation:
-    """A slip, and the test that must notice it, called with what it needs of `tiny` and binary images."""
+    """A slip, and the test that must notice it, called with what it needs of `tiny` and binary images.
+
+    The original text must occur exactly once in the package, or in the part of it that `where` names.
+    """
 
     slip: str
-    module: ModuleType
+    where: str
     original: str
     mutated: str
     test: Callable
 
 
+def source(module: ModuleType) -> str:
+    return Path(module.__file__).read_text(encoding="utf-8")
+
+
+def modules(where: str = "vaecourse") -> list[ModuleType]:
+    """Return the imported modules of a package, those that are imported by others first."""
+    return [module for name, module in list(sys.modules.items()) if f"{name}.".startswith(f"{where}.")]
+
+
+def namespaces() -> list[dict]:
+    """Return the namespaces that may hold a name of the package: its own, and those of the tests."""
+    tests = [module for name, module in list(sys.modules.items()) if name.startswith(("test_", "conftest"))]
+    return [vars(module) for module in (*modules(), *tests)]
+
+
+def execute(module: ModuleType, text: str) -> None:
+    """Execute a text as a module, and hand its new classes and functions to all who hold the old ones."""
+    old = {name: value for name, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__}
+    exec(compile(text, module.__file__, "exec"), vars(module))
+    new = {id(value): vars(module)[name] for name, value in old.items()}
+    for namespace in namespaces():
+        namespace |= {name: new[id(value)] for name, value in namespace.items() if id(value) in new}
+    replaced = set(map(id, old.values()))
+    for other in modules():
+        bases = (base for value in vars(other).values() if isinstance(value, type) for base in value.__mro__[1:])
+        if other is not module and not replaced.isdisjoint(map(id, bases)):
+            execute(other, source(other))
+
+
 @contextlib.contextmanager
-def mutated(module: ModuleType, original: str, replacement: str) -> Iterator[None]:
-    sources = {part: Path(part.__file__).read_text(encoding="utf-8") for part in (module, *INHERITING.get(module, ()))}
-    assert sources[module].count(original) == 1, "the original text must occur exactly once"
-    sources[module] = sources[module].replace(original, replacement)
-    names, registered = {part: dict(vars(part)) for part in sources}, dict(keras.saving.get_custom_objects())
+def mutated(where: str, original: str, replacement: str) -> Iterator[None]:
+    found = [module for module in modules(f"vaecourse.{where}") if original in source(module)]
+    assert [source(module).count(original) for module in found] == [1], "the original text must occur exactly once"
+    before, registered = [(names, dict(names)) for names in namespaces()], dict(keras.saving.get_custom_objects())
     try:
-        for part, source in sources.items():
-            exec(compile(source, part.__file__, "exec"), vars(part))
+        execute(found[0], source(found[0]).replace(original, replacement))
         yield
     finally:
-        for part, before in names.items():
-            vars(part).clear()
-            vars(part).update(before)
+        for namespace, names in before:
+            namespace.clear()
+            namespace.update(names)
         keras.saving.get_custom_objects().clear()
         keras.saving.get_custom_objects().update(registered)
 
 
 def check(mutation: Mutation, tiny, binary) -> None:
-    """The test passes on the module as it is, and fails on the one with the slip."""
-    mutation.test(tiny, binary)
+    """The test, which passes on the package as it is, fails on the one with the slip."""
     failures = (AssertionError, pytest.fail.Exception)  # the second, of a `pytest.raises` in which nothing is raised
-    with mutated(mutation.module, mutation.original, mutation.mutated), pytest.raises(failures):
+    with mutated(mutation.where, mutation.original, mutation.mutated), pytest.raises(failures):
         mutation.test(tiny, binary)
 
 

@@ -1,4 +1,4 @@
-"""The plan of the house: which room may import which, how large it may be, and what an import may do."""
+"""The plan of the module: which package may import which, how large a file may be, and what an import may do."""
 
 import ast
 import graphlib
@@ -12,120 +12,136 @@ from pathlib import Path
 import pytest
 
 import vaecourse
+from tools import chapters
 
-HOUSE = Path(vaecourse.__file__).parent
-SOURCES = {path.stem: path.read_text(encoding="utf-8") for path in HOUSE.glob("*.py")}
-ROOMS = sorted(name for name in SOURCES if not name.startswith("_"))
-each_room = pytest.mark.parametrize("room", ROOMS)
-
-
-def floors() -> dict[str, int]:
-    """Read the table in the docstring of the package."""
-    table, floor = {}, None
-    for line in vaecourse.__doc__.splitlines():
-        if rooms := re.findall(r":mod:`~vaecourse\.(\w+)`", line):
-            floor = int(line.split()[0]) if line[0].isdigit() else floor
-            table |= dict.fromkeys(rooms, floor)
-    return table
+FOLDER = Path(vaecourse.__file__).parent
+PACKAGES = re.findall(r"(?m)^:mod:`vaecourse\.(\w+)`", vaecourse.__doc__)
+"""In the order of the table in the docstring: each imports from those before it only."""
+FILES = {
+    ".".join(path.relative_to(FOLDER.parent).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(FOLDER.rglob("*.py"))
+}
+SOURCES = {name: path.read_text(encoding="utf-8") for name, path in FILES.items()}
+MODULES = [name for name in SOURCES if not re.search(r"\._", name) and name.count(".") == 2]
+each_module = pytest.mark.parametrize("module", MODULES)
+every_file = pytest.mark.parametrize("module", SOURCES)
 
 
-def imported_by(room: str) -> set[str]:
-    """Every module that a room names in an import statement, wherever it stands."""
+def imported_by(module: str) -> set[str]:
+    """Return the full name of everything that a module imports, wherever the statement stands."""
     names = set()
-    for node in ast.walk(ast.parse(SOURCES[room])):
+    for node in ast.walk(ast.parse(SOURCES[module])):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports are absolute"
-            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                names.add(whole if whole in SOURCES else node.module)
     return names
 
 
-def rooms_imported_by(room: str) -> set[str]:
-    return {name.split(".")[1] for name in imported_by(room) if name.startswith("vaecourse.")} & set(ROOMS)
+def package_of(module: str) -> str:
+    return module.split(".")[1] if module.count(".") else ""
 
 
-def test_the_table_names_every_room():
-    assert sorted(floors()) == ROOMS
+def test_the_table_names_every_package_and_there_is_nothing_else_to_find():
+    assert sorted(PACKAGES) == sorted(path.name for path in FOLDER.iterdir() if (path / "__init__.py").exists())
+    assert 1 < len(PACKAGES) <= 7
+    assert {path.stem for path in FOLDER.glob("*.py")} <= {"__init__", "_start", "_earlier"}
 
 
-@each_room
-def test_a_room_imports_only_from_lower_floors_or_on_the_ground_floor(room):
-    floor = floors()
-    for other in rooms_imported_by(room):
-        assert floor[other] < floor[room] or floor[other] == floor[room] == 1, f"{room} imports {other}"
+@every_file
+def test_a_package_imports_only_from_those_before_it(module):
+    package = package_of(module)
+    if package in PACKAGES:
+        allowed = {"", *PACKAGES[: PACKAGES.index(package) + 1]}
+        ours = {name for name in imported_by(module) if name.startswith("vaecourse.")}
+        assert {package_of(name) for name in ours} - {"_start"} <= allowed
+        for name in imported_by(module):
+            if name == "vaecourse":  # `from vaecourse import data`
+                pytest.fail(f"{module} imports {name} for something that is no package")
 
 
-def test_no_room_imports_itself_in_a_circle():
-    order = list(graphlib.TopologicalSorter({room: rooms_imported_by(room) for room in ROOMS}).static_order())
-    assert sorted(order) == ROOMS
+def test_no_module_imports_itself_in_a_circle():
+    """Inside a package a module imports modules; a package's own `__init__` only gathers what they define."""
+    graph = {
+        module: {name for name in imported_by(module) if name in SOURCES and name != package(module)}
+        for module in SOURCES
+    }
+    order = list(graphlib.TopologicalSorter(graph).static_order())
+    assert sorted(order) == sorted(SOURCES)
 
 
-@pytest.mark.parametrize("room", SOURCES)
-def test_nothing_imports_the_plots(room):
-    assert "vaecourse.plotting" not in imported_by(room)
-    if room != "plotting":
-        assert not any(name.split(".")[0] in ("matplotlib", "imageio", "PIL") for name in imported_by(room))
+def package(module: str) -> str:
+    return module.rpartition(".")[0]
 
 
-@each_room
-def test_tensorflow_probability_is_used_for_distributions_and_sampling_only(room):
-    imported = imported_by(room)
+@every_file
+def test_plotting_alone_needs_matplotlib_and_imageio(module):
+    if module != "vaecourse.course.plotting":
+        assert "vaecourse.course.plotting" not in imported_by(module)
+        assert not any(name.split(".")[0] in ("matplotlib", "imageio", "PIL") for name in imported_by(module))
+
+
+@every_file
+def test_tensorflow_probability_is_used_for_distributions_and_sampling_only(module):
+    imported = imported_by(module)
     assert not any(name.startswith(("tf_keras", "tensorflow.keras", "tensorflow_probability.")) for name in imported)
     parts = {
         node.attr
-        for node in ast.walk(ast.parse(SOURCES[room]))
+        for node in ast.walk(ast.parse(SOURCES[module]))
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "tfp"
     }
     assert parts <= {"distributions", "bijectors", "mcmc"}
 
 
-@pytest.mark.parametrize("room", SOURCES)
-def test_a_room_can_be_read_in_one_sitting(room):
-    assert len(SOURCES[room].splitlines()) <= 350
+@every_file
+def test_a_module_can_be_read_in_one_sitting(module):
+    assert len(SOURCES[module].splitlines()) <= 250
 
 
-def public_names(room: str) -> dict[str, object]:
-    """The functions, classes and constants that a room defines for others."""
-    module = import_module(f"vaecourse.{room}")
+def public_names(module: str) -> dict[str, object]:
+    """Return the functions, classes and constants that a module defines for others."""
+    imported = import_module(module)
     defined = {
         target.id
-        for node in ast.parse(SOURCES[room]).body
+        for node in ast.parse(SOURCES[module]).body
         if isinstance(node, ast.Assign)
         for target in node.targets
         if isinstance(target, ast.Name) and target.id.isupper()
     }
     return {
         name: value
-        for name, value in vars(module).items()
-        if not name.startswith("_") and (name in defined or getattr(value, "__module__", None) == module.__name__)
+        for name, value in vars(imported).items()
+        if not name.startswith("_") and (name in defined or getattr(value, "__module__", None) == module)
     }
 
 
-@each_room
-def test_every_public_function_and_class_says_what_it_is_for(room):
-    assert import_module(f"vaecourse.{room}").__doc__
-    for name, value in public_names(room).items():
+@each_module
+def test_every_public_function_and_class_says_what_it_is_for(module):
+    assert import_module(module).__doc__
+    for name, value in public_names(module).items():
         if inspect.isfunction(value) or inspect.isclass(value):
-            assert value.__doc__, f"{room}.{name}"
-            assert not value.__doc__.startswith(f"{name}("), f"{room}.{name} has only a generated description"
+            assert value.__doc__, f"{module}.{name}"
+            assert not value.__doc__.startswith(f"{name}("), f"{module}.{name} has only a generated description"
 
 
-@each_room
-def test_every_public_name_is_used_in_some_test(room):
+@each_module
+def test_every_public_name_is_used_in_some_test(module):
     words = set()
-    for path in Path(__file__).parent.glob("test_*.py"):
+    for path in Path(__file__).parent.glob("*.py"):
         words |= set(re.findall(r"\w+", path.read_text(encoding="utf-8")))
-    names = set(public_names(room))
-    for value in public_names(room).values():
+    names = set(public_names(module))
+    for value in public_names(module).values():
         if inspect.isclass(value):
             names |= {name for name in vars(value) if not name.startswith("_")}
     assert names - words - KERAS_CALLS_THEM == set()
 
 
 # Overridden for Keras, which calls them in every test that trains, saves or builds.
-CONFIGURATION = {"get_config", "from_config", "compile_from_config"}
-KERAS_CALLS_THEM = {"call", "train_step", "test_step", "update_step", *CONFIGURATION}
+CONFIGURATION = {"get_config", "from_config", "compile_from_config", "get_compile_config"}
+KERAS_CALLS_THEM = {"call", "train_step", "test_step", "predict_step", "update_step", *CONFIGURATION}
 
 
 def test_importing_the_package_is_silent_and_needs_no_plots_and_no_digits():
@@ -135,9 +151,28 @@ def test_importing_the_package_is_silent_and_needs_no_plots_and_no_digits():
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 
-def test_the_package_names_its_rooms():
-    for name in vaecourse.__all__:
-        assert hasattr(vaecourse, name)
-    models = {"VAE", "ConditionalVAE", "DigitVAE", "FlowVAE", "ImportanceWeightedVAE", "SemiSupervisedVAE"}
-    assert set(vaecourse.__all__) == models | {"diagnose"} | set(ROOMS) - {"plotting"}
-    assert re.fullmatch(r"\d+\.\d+\.\d+", vaecourse.__version__)
+@pytest.mark.parametrize("name", vaecourse.__all__)
+def test_the_short_names_are_there(name):
+    assert hasattr(vaecourse, name)
+    with pytest.raises(AttributeError, match="no attribute 'nothing_of_that_name'"):
+        vaecourse.nothing_of_that_name  # noqa: B018
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_what_a_package_gathers_is_there_and_every_gathered_name_has_one_home(package):
+    gathered = import_module(f"vaecourse.{package}")
+    assert gathered.__doc__
+    assert all(hasattr(gathered, name) for name in gathered.__all__)
+
+
+def test_an_earlier_name_goes_when_no_chapter_uses_it():
+    """What `vaecourse/_earlier.py` keeps is what the chapters still say."""
+    code = "\n".join(cell.source for path in chapters.paths() for cell in chapters.code_cells(chapters.read(path)))
+    kept = ast.parse(SOURCES["vaecourse._earlier"])
+    names = {node.id for node in ast.walk(kept) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    names |= {
+        node.attr for node in ast.walk(kept) if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
+    }
+    names |= set(re.findall(r'sys\.modules\["vaecourse\.(\w+)"\]', SOURCES["vaecourse._earlier"]))
+    for name in names - {"__all__"}:
+        assert re.search(rf"\b{name}\b", code), f"no chapter says {name} any more: take it out of _earlier.py"

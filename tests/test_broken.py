@@ -7,19 +7,20 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from vaecourse import VAE, broken, data, findings, networks, objectives
+from vaecourse import VAE, data, networks, objectives, specimens
+from vaecourse.clinic import findings
 
 
 @pytest.fixture(scope="module")
 def batch(digits):
-    return broken.SOUND.prepare(digits.train_images[:16])
+    return specimens.SOUND.prepare(digits.train_images[:16])
 
 
 @pytest.mark.parametrize(
     ("name", "log_likelihood_weight", "kl_weight"),
     [
         ("kl sign", 1, -1),
-        ("kl averaged", 1, 1 / broken.LATENT_DIM),
+        ("kl averaged", 1, 1 / specimens.LATENT_DIM),
         ("kl twice", 1, 2),
         ("pixels averaged", 1 / 784, 1),
         ("beta large", 1, 200),
@@ -27,7 +28,7 @@ def batch(digits):
     ],
 )
 def test_a_loss_has_the_weights_of_its_slip(batch, name, log_likelihood_weight, kl_weight):
-    vae = broken.get(name).build()
+    vae = specimens.get(name).build()
     losses = vae.losses(batch, None, vae.noise(len(batch), 0))
     expected = kl_weight * losses["kl"] - log_likelihood_weight * losses["log_likelihood"]
     np.testing.assert_allclose(losses["loss"], expected, rtol=1e-5)
@@ -38,7 +39,7 @@ def test_a_loss_has_the_weights_of_its_slip(batch, name, log_likelihood_weight, 
     ("name", "std"), [("logvar as std", lambda v: tf.exp(v)), ("logvar as sigma", lambda v: v), ("kl sign", None)]
 )
 def test_a_sampler_has_the_standard_deviation_of_its_slip(name, std):
-    vae, logvar = broken.get(name).build(), tf.constant([[-2.0, -1.0, 0.5, 1.0]])
+    vae, logvar = specimens.get(name).build(), tf.constant([[-2.0, -1.0, 0.5, 1.0]])
     drawn = vae.reparameterize(3 * tf.ones_like(logvar), logvar, tf.ones_like(logvar)) - 3
     expected = std(logvar) if std else objectives.reparameterize(0.0, logvar, tf.ones_like(logvar))
     np.testing.assert_allclose(drawn, expected, rtol=1e-5)
@@ -47,8 +48,8 @@ def test_a_sampler_has_the_standard_deviation_of_its_slip(name, std):
 def test_a_decoder_ends_as_its_slip_says(batch):
     reached = {}
     for name in ("relu output", "sigmoid twice", "decoder without z"):
-        vae = broken.get(name).build()
-        reached[name] = np.asarray(vae.decoder(10 * tf.random.stateless_normal((50, broken.LATENT_DIM), (0, 0))))
+        vae = specimens.get(name).build()
+        reached[name] = np.asarray(vae.decoder(10 * tf.random.stateless_normal((50, specimens.LATENT_DIM), (0, 0))))
     assert reached["relu output"].min() == 0 < 1 < reached["relu output"].max()
     assert 0 < reached["sigmoid twice"].min() < 0.1 < 0.9 < reached["sigmoid twice"].max() < 1
     assert np.ptp(reached["decoder without z"], axis=0).max() == 0
@@ -56,24 +57,24 @@ def test_a_decoder_ends_as_its_slip_says(batch):
 
 def test_images_are_prepared_as_the_specimen_wants_them(digits):
     images = digits.train_images[:20]
-    assert np.array_equal(broken.SOUND.prepare(images), data.binarize(data.scale(images)))
-    unscaled = broken.get("pixels unscaled").prepare(images)
+    assert np.array_equal(specimens.SOUND.prepare(images), data.binarize(data.scale(images)))
+    unscaled = specimens.get("pixels unscaled").prepare(images)
     assert unscaled.dtype == np.float32
     assert np.array_equal(unscaled[..., 0], images)
 
 
-@pytest.mark.parametrize("name", broken.SPECIMENS)
+@pytest.mark.parametrize("name", specimens.SPECIMENS)
 def test_a_slip_is_told_without_the_name_of_its_finding(name):
-    specimen = broken.get(name)
+    specimen = specimens.get(name)
     assert specimen.slip.endswith(".")
     assert set() < specimen.accepted <= set(findings.WORDS)
     assert not any(accepted in specimen.slip for accepted in specimen.accepted)
     assert specimen.diverges or not specimen.accepted & {"non-finite loss", "non-finite weights"}
 
 
-@pytest.mark.parametrize("name", broken.SPECIMENS)
+@pytest.mark.parametrize("name", specimens.SPECIMENS)
 def test_a_specimen_is_a_function_of_the_seed_and_survives_saving(name, batch, digits, tmp_path):
-    specimen = broken.get(name)
+    specimen = specimens.get(name)
     one, same, other = (specimen.build(seed) for seed in (1, 1, 2))
     x = specimen.prepare(digits.train_images[:16])
     eps = one.noise(len(x), 0)
@@ -87,29 +88,34 @@ def test_a_specimen_is_a_function_of_the_seed_and_survives_saving(name, batch, d
 
 
 def test_only_a_failure_that_belongs_to_the_specimen_is_swallowed(batch):
-    fast = broken.get("learning rate")
+    fast = specimens.get("learning rate")
     assert fast.fit(fast.build(), batch, epochs=20) is None
     surprised = dataclasses.replace(fast, diverges=False)
     with pytest.raises(FloatingPointError):
         surprised.fit(surprised.build(), batch, epochs=20)
     with pytest.raises(ValueError, match="grays"):
         fast.fit(fast.build(), batch * 0.5)
-    assert broken.SOUND.fit(broken.SOUND.build(), batch).history.keys() == {"loss", "elbo", "log_likelihood", "kl"}
+    assert specimens.SOUND.fit(specimens.SOUND.build(), batch).history.keys() == {
+        "loss",
+        "elbo",
+        "log_likelihood",
+        "kl",
+    }
 
 
 def test_the_classes_of_the_specimens_are_vaes_of_their_own():
-    assert {broken.MiscountedVAE, broken.MisreadVAE} <= set(VAE.__subclasses__())
-    broken.UncheckedBernoulli().check(np.array([-3.0, 300.0]))
-    assert {s.options.get("objective") for s in broken.SPECIMENS.values()} - {None} == set(broken.OBJECTIVES)
-    assert all(isinstance(specimen, broken.Specimen) for specimen in broken.SPECIMENS.values())
-    vae = broken.SOUND.build()
-    assert vae.latent_dim == broken.LATENT_DIM
-    assert vae.encoder.layers[2].units == broken.HIDDEN[0]
-    assert broken.BATCH_SIZE == 32
+    assert {specimens.MiscountedVAE, specimens.MisreadVAE} <= set(VAE.__subclasses__())
+    specimens.UncheckedBernoulli().check(np.array([-3.0, 300.0]))
+    assert {s.options.get("objective") for s in specimens.SPECIMENS.values()} - {None} == set(specimens.OBJECTIVES)
+    assert all(isinstance(specimen, specimens.Specimen) for specimen in specimens.SPECIMENS.values())
+    vae = specimens.SOUND.build()
+    assert vae.latent_dim == specimens.LATENT_DIM
+    assert vae.encoder.layers[2].units == specimens.HIDDEN[0]
+    assert specimens.BATCH_SIZE == 32
 
 
 def test_unknown_names_are_refused():
     with pytest.raises(ValueError, match="unknown specimen 'kl'; there are kl sign,"):
-        broken.get("kl")
+        specimens.get("kl")
     with pytest.raises(ValueError, match="unknown objective 'kl'"):
-        broken.MiscountedVAE(*networks.mlp(2, (4,)), objective="kl")
+        specimens.MiscountedVAE(*networks.mlp(2, (4,)), objective="kl")

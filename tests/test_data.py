@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 
-from vaecourse import data, training
+from vaecourse import course, data
+from vaecourse.data import datasets
 
 
 def test_digits_are_real_digits_resized(digits):
@@ -35,7 +36,7 @@ def test_an_unknown_data_set_is_refused():
 
 
 def test_every_data_set_with_a_digest_can_be_fetched():
-    assert set(data._FETCH) == set(data._DIGESTS) == set(data.DATASETS) - {"digits"}
+    assert set(datasets._FETCH) == set(datasets._DIGESTS) == set(data.DATASETS) - {"digits"}
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
@@ -165,11 +166,11 @@ def test_any_damage_to_a_file_is_noticed(small_mnist, tmp_path):
     for length in rng.integers(0, len(whole), 40):
         path.write_bytes(whole[:length])
         with pytest.raises(ValueError, match=r"mnist\.npz"):
-            data._read(path, "mnist")
+            datasets._read(path, "mnist")
     for position in rng.integers(0, len(whole), 80):
         path.write_bytes(whole[:position] + bytes([whole[position] ^ 0x55]) + whole[position + 1 :])
         with contextlib.suppress(ValueError):  # a date in the archive, and the like, may change and nothing is lost
-            for loaded, written in zip(data._read(path, "mnist")[1:], small_mnist.values(), strict=True):
+            for loaded, written in zip(datasets._read(path, "mnist")[1:], small_mnist.values(), strict=True):
                 np.testing.assert_array_equal(loaded, written)
 
 
@@ -183,7 +184,7 @@ def test_a_download_is_verified_kept_and_not_repeated(small_mnist, without_data,
         fetched.append(path)
         np.savez(path, **small_mnist)
 
-    monkeypatch.setitem(data._FETCH, "mnist", fetch)
+    monkeypatch.setitem(datasets._FETCH, "mnist", fetch)
     for _ in range(2):
         np.testing.assert_array_equal(data.load("mnist").test_labels, small_mnist["y_test"])
     assert len(fetched) == 1
@@ -211,7 +212,7 @@ def test_a_failed_download_is_an_error_of_the_connection_and_leaves_nothing(
     without_data.mkdir(parents=True)
     neighbor = without_data / "fashion_mnist.npz"
     neighbor.write_text("not ours")
-    monkeypatch.setitem(data._FETCH, "mnist", lambda path: interruption(path, small_mnist))
+    monkeypatch.setitem(datasets._FETCH, "mnist", lambda path: interruption(path, small_mnist))
     with pytest.raises(ConnectionError, match=r"mnist is not in .* could not be downloaded"):
         data.load("mnist")
     assert os.listdir(without_data) == ["fashion_mnist.npz"]
@@ -223,7 +224,7 @@ def test_an_interrupt_during_a_download_leaves_nothing(small_mnist, without_data
         truncated(path, small_mnist)
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(data._FETCH, "mnist", interrupted)
+    monkeypatch.setitem(datasets._FETCH, "mnist", interrupted)
     with pytest.raises(KeyboardInterrupt):
         data.load("mnist")
     assert os.listdir(without_data) == []
@@ -237,7 +238,7 @@ def test_a_download_does_not_replace_a_file_that_came_meanwhile(small_mnist, wit
         np.savez_compressed(target, **small_mnist)
         fetch.written = target.read_bytes()
 
-    monkeypatch.setitem(data._FETCH, "mnist", fetch)
+    monkeypatch.setitem(datasets._FETCH, "mnist", fetch)
     data.load("mnist")
     assert target.read_bytes() == fetch.written
     assert os.listdir(without_data) == ["mnist.npz"]
@@ -248,7 +249,7 @@ def test_mnist_is_fetched_by_keras_into_the_cache(small_mnist, without_data, mon
         assert origin.endswith("/mnist.npz")
         np.savez(Path(cache_subdir, name), **small_mnist)
 
-    monkeypatch.setitem(data._FETCH, "mnist", data._fetch_mnist)
+    monkeypatch.setitem(datasets._FETCH, "mnist", datasets._fetch_mnist)
     monkeypatch.setattr("keras.utils.get_file", get_file)
     data.load("mnist")
     assert os.listdir(without_data) == ["mnist.npz"]
@@ -256,8 +257,8 @@ def test_mnist_is_fetched_by_keras_into_the_cache(small_mnist, without_data, mon
 
 def test_fashion_mnist_is_fetched_by_keras_into_the_cache(small_mnist, without_data, monkeypatch):
     arrays = list(small_mnist.values())
-    monkeypatch.setitem(data._DIGESTS, "fashion_mnist", data.array_digest(arrays))
-    monkeypatch.setitem(data._FETCH, "fashion_mnist", data._fetch_fashion_mnist)
+    monkeypatch.setitem(datasets._DIGESTS, "fashion_mnist", data.array_digest(arrays))
+    monkeypatch.setitem(datasets._FETCH, "fashion_mnist", datasets._fetch_fashion_mnist)
     monkeypatch.setattr("keras.datasets.fashion_mnist.load_data", lambda: (arrays[:2], arrays[2:]))
     np.testing.assert_array_equal(data.load("fashion_mnist").train_images, small_mnist["x_train"])
     assert os.listdir(without_data) == ["fashion_mnist.npz"]
@@ -273,7 +274,7 @@ def test_without_keras_home_the_cache_is_in_the_home_folder(small_mnist, without
 
 @pytest.mark.parametrize("blocked", ["keras", "keras/datasets"])
 def test_a_cache_that_cannot_be_written_to_is_named(blocked, small_mnist, without_data, tmp_path, monkeypatch):
-    monkeypatch.setitem(data._FETCH, "mnist", lambda path: np.savez(path, **small_mnist))
+    monkeypatch.setitem(datasets._FETCH, "mnist", lambda path: np.savez(path, **small_mnist))
     blocked = tmp_path / blocked
     blocked.parent.mkdir(exist_ok=True)
     blocked.write_text("a file where a folder should be")
@@ -293,7 +294,7 @@ def test_with_mnist_the_budget_is_what_is_asked_for_and_full_by_default(
     monkeypatch.setenv("VAECOURSE_DATA", str(tmp_path))
     if asked:
         monkeypatch.setenv("VAECOURSE_BUDGET", asked)
-    budget = training.chapter_budget()
+    budget = course.chapter_budget()
     assert budget.mode == mode
     assert budget.choose(full=1, quick=2) == (1 if mode == "mnist/full" else 2)
     assert str(budget) == f"{mode}: 40 training and 10 test images of 28×28 pixels"
@@ -304,7 +305,7 @@ def test_with_mnist_the_budget_is_what_is_asked_for_and_full_by_default(
 def test_without_mnist_a_chapter_says_so_once_and_takes_the_digits(asked, without_data, monkeypatch, capsys):
     if asked:
         monkeypatch.setenv("VAECOURSE_BUDGET", asked)
-    budget = training.chapter_budget()
+    budget = course.chapter_budget()
     assert budget.mode == "digits/quick"
     assert len(budget.images.train_images) == 1500
     (line,) = capsys.readouterr().out.splitlines()
@@ -315,7 +316,7 @@ def test_without_mnist_a_chapter_says_so_once_and_takes_the_digits(asked, withou
 def test_without_mnist_the_full_budget_is_an_error(without_data, monkeypatch):
     monkeypatch.setenv("VAECOURSE_BUDGET", "full")
     with pytest.raises(ConnectionError, match="VAECOURSE_DATA"):
-        training.chapter_budget()
+        course.chapter_budget()
 
 
 @pytest.mark.parametrize("asked", [None, "quick", "full"])
@@ -324,13 +325,13 @@ def test_a_named_folder_without_mnist_is_an_error_in_every_budget(asked, without
     if asked:
         monkeypatch.setenv("VAECOURSE_BUDGET", asked)
     with pytest.raises(FileNotFoundError, match=r"mnist\.npz"):
-        training.chapter_budget()
+        course.chapter_budget()
 
 
 def test_a_budget_that_is_none_is_refused(without_data, monkeypatch):
     monkeypatch.setenv("VAECOURSE_BUDGET", "nonsense")
     with pytest.raises(ValueError, match="VAECOURSE_BUDGET is 'nonsense'; expected 'full' or 'quick'"):
-        training.chapter_budget()
+        course.chapter_budget()
 
 
 # --- scaling and binarizing ---------------------------------------------------------------------------------------

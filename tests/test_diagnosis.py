@@ -9,18 +9,8 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 from scipy import integrate
 
-from vaecourse import (
-    VAE,
-    ConditionalVAE,
-    broken,
-    diagnosis,
-    evaluation,
-    findings,
-    likelihoods,
-    networks,
-    recipes,
-    training,
-)
+from vaecourse import VAE, ConditionalVAE, course, likelihoods, measures, networks, recipes, specimens
+from vaecourse.clinic import diagnosis, findings
 
 tfd = tfp.distributions
 
@@ -52,7 +42,7 @@ def names(report) -> set[str]:
 def examine(digits):
     """Train a specimen on a few digits and diagnose it on others."""
 
-    def run(specimen: broken.Specimen, seed: int = 0) -> findings.Report:
+    def run(specimen: specimens.Specimen, seed: int = 0) -> findings.Report:
         vae = specimen.build(seed)
         specimen.fit(vae, specimen.prepare(digits.train_images[:1000]), epochs=2)
         return diagnosis.diagnose(vae, specimen.prepare(digits.test_images))
@@ -60,9 +50,9 @@ def examine(digits):
     return run
 
 
-@pytest.mark.parametrize("name", broken.SPECIMENS)
+@pytest.mark.parametrize("name", specimens.SPECIMENS)
 def test_a_broken_model_is_named_by_its_effect_and_by_no_other_cause(examine, name):
-    specimen = broken.get(name)
+    specimen = specimens.get(name)
     report = examine(specimen)
     assert any(accepted in report for accepted in specimen.accepted)
     assert not report.healthy
@@ -70,7 +60,7 @@ def test_a_broken_model_is_named_by_its_effect_and_by_no_other_cause(examine, na
 
 
 def test_the_model_without_a_slip_passes(examine):
-    assert examine(broken.SOUND).healthy
+    assert examine(specimens.SOUND).healthy
 
 
 EPOCHS = {
@@ -89,7 +79,7 @@ EPOCHS = {
 @pytest.fixture(scope="module")
 def examine_recipe(digits):
     """Train a recipe on digits, for part of its quick run, and diagnose it."""
-    budget = training.Budget(digits, "quick")
+    budget = course.Budget(digits, "quick")
 
     def run(name: str) -> findings.Report:
         recipe = recipes.get(name)
@@ -289,17 +279,17 @@ def test_the_terms_are_those_of_the_distributions(tiny, binary):
     per_latent = tfd.Normal(q.mean(), q.stddev()).kl_divergence(tfd.Normal(0.0, 1.0)).numpy().mean(axis=0)
     np.testing.assert_allclose(m["kl per latent"], per_latent, rtol=1e-4)
     assert m["kl"] == pytest.approx(per_latent.sum(), rel=1e-4)
-    expected = evaluation.elbo(vae, binary, samples=20)
+    expected = measures.elbo(vae, binary, samples=20)
     assert m["elbo"] == pytest.approx(expected.mean, abs=4 * m["elbo standard error"])
     assert m["elbo standard error"] == pytest.approx(expected.standard_error, rel=0.3)
     assert m["loss"] == pytest.approx(3 * m["kl"] - m["log_likelihood"], rel=1e-5)
-    assert (m["active"] == evaluation.active_units(vae, binary)).all()
+    assert (m["active"] == measures.active_units(vae, binary)).all()
 
 
 def test_active_units_are_counted(halves):
     vae = told([[-1.0, 0.05], [1.0, -0.05]], [[0.0, 0.0]] * 2)
     m = diagnosis.diagnose(vae, halves).measurements
-    assert m["active"].tolist() == [True, False] == evaluation.active_units(vae, halves).tolist()
+    assert m["active"].tolist() == [True, False] == measures.active_units(vae, halves).tolist()
     assert m["active units"] == 1
 
 
@@ -346,7 +336,7 @@ def test_the_decoder_of_a_linear_model_varies_over_the_prior_as_its_weights_say(
 
 @pytest.fixture(scope="module")
 def sound(examine):
-    report = examine(broken.SOUND)
+    report = examine(specimens.SOUND)
     assert report.healthy
     return report.measurements
 
@@ -371,7 +361,7 @@ T = findings.THRESHOLDS
         ("posterior collapse", "active units", 1, {"kl": 0.0}),
         ("posterior collapse", "kl", T.collapsed, {"active units": 0}),
         ("decoder ignores latents", "decoded variance per image variance", T.dependence, {}),
-        ("aggregate posterior far from prior", "aggregate kl, from below", broken.LATENT_DIM * T.aggregate, {}),
+        ("aggregate posterior far from prior", "aggregate kl, from below", specimens.LATENT_DIM * T.aggregate, {}),
         ("log-variances extreme", "smallest log-variance", -T.logvar, {}),
         ("log-variances extreme", "largest log-variance", T.logvar, {}),
         ("pixels without gradient", "share of wrong pixels without gradient", T.dead, {}),
@@ -380,7 +370,7 @@ T = findings.THRESHOLDS
 )
 def test_a_finding_begins_at_its_threshold(sound, name, measurement, threshold, others):
     def found(value):
-        return {f.name for f in findings.judge({**sound, **others, measurement: value}, broken.LATENT_DIM, 784)}
+        return {f.name for f in findings.judge({**sound, **others, measurement: value}, specimens.LATENT_DIM, 784)}
 
     step = 1e-3 * (abs(threshold) or 1.0)
     assert (name in found(threshold - step)) != (name in found(threshold + step))

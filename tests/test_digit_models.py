@@ -9,7 +9,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 from scipy.special import logsumexp, softmax
 
-from vaecourse import data, digit_models, fitting, models, networks, objectives
+from vaecourse import data, models, networks, objectives, training
 
 tfd = tfp.distributions
 
@@ -24,7 +24,7 @@ def build(name: str, **options) -> models.VAE:
     built = networks.mlp_with_classifier(D, hidden=(8,), seed=0, conditional=name != "DigitVAE")
     for network in built:
         network.set_weights([3 * weight for weight in network.get_weights()])
-    model = getattr(digit_models, name)(*(built[:2] if name == "ConditionalVAE" else built), **options)
+    model = getattr(models, name)(*(built[:2] if name == "ConditionalVAE" else built), **options)
     model.compile(adam())
     return model
 
@@ -134,7 +134,7 @@ def test_the_losses_of_a_conditional_vae_are_those_of_a_vae(x, y):
 
 def conditional_elbo(semi, x, y, eps, beta=1.0) -> np.ndarray:
     """The ELBO of log p(x|y) of the conditional VAE that has the networks of a half-supervised one."""
-    conditional = digit_models.ConditionalVAE(semi.encoder, semi.decoder)
+    conditional = models.ConditionalVAE(semi.encoder, semi.decoder)
     return objectives.elbo(*conditional.terms(x, eps, y), beta).numpy()
 
 
@@ -208,7 +208,7 @@ def exact():
     encoder.set_weights([np.zeros_like(weight) for weight in encoder.get_weights()])
     decoder.set_weights([np.vstack([np.zeros((D, 4)), logits]), np.zeros(4)])
     classifier.set_weights([logits.T, -np.log1p(np.exp(logits)).sum(axis=1)])
-    return digit_models.SemiSupervisedVAE(encoder, decoder, classifier, "bernoulli")
+    return models.SemiSupervisedVAE(encoder, decoder, classifier, "bernoulli")
 
 
 @pytest.fixture(scope="module")
@@ -237,7 +237,7 @@ def test_with_another_posterior_the_bound_is_below_log_p_of_x(exact, all_images)
     classifier = keras.models.clone_model(exact.classifier)
     for share in (0.0, 0.5, 2.0):
         classifier.set_weights([share * weight for weight in exact.classifier.get_weights()])
-        other = digit_models.SemiSupervisedVAE(exact.encoder, exact.decoder, classifier, "bernoulli")
+        other = models.SemiSupervisedVAE(exact.encoder, exact.decoder, classifier, "bernoulli")
         eps = np.zeros((16, D), np.float32)
         gap = exact.bound(all_images, eps) - other.bound(all_images, eps)
         kl = tfd.kl_divergence(other.classify(all_images), exact.classify(all_images))
@@ -246,7 +246,7 @@ def test_with_another_posterior_the_bound_is_below_log_p_of_x(exact, all_images)
 
 
 def test_on_average_the_bound_is_below_log_p_of_x(all_images):
-    semi = digit_models.SemiSupervisedVAE(
+    semi = models.SemiSupervisedVAE(
         *networks.mlp_with_classifier(D, hidden=(8,), image_shape=PIXELS, classes=DIGITS, conditional=True, seed=1),
         "bernoulli",
     )
@@ -264,13 +264,13 @@ def test_on_average_the_bound_is_below_log_p_of_x(all_images):
 
 def loss_written_out(model, x, y, eps):
     """The loss of a batch from terms that other tests have compared with distributions."""
-    if isinstance(model, digit_models.SemiSupervisedVAE):
+    if isinstance(model, models.SemiSupervisedVAE):
         known = tf.where(y >= 0)[:, 0]
         certain = tfd.Categorical(logits=tf.gather(model.classifier(x), known))
         supervised = -tf.reduce_sum(certain.log_prob(tf.gather(y, known)))
         n = tf.cast(len(x), tf.float32)
         return model.classification_weight * supervised / n - tf.reduce_mean(model.bound(x, eps, y, model.beta))
-    if isinstance(model, digit_models.ConditionalVAE):
+    if isinstance(model, models.ConditionalVAE):
         return -tf.reduce_mean(objectives.elbo(*model.terms(x, eps, y), model.beta))
     logits = model.classifier(x)
     terms = model.terms(x, eps, tf.nn.softmax(logits))
@@ -319,7 +319,7 @@ def test_a_data_set_of_pairs_gives_the_same_training(x, y, name):
 def test_validation_measures_what_evaluate_does_in_every_form(grays, labels, name):
     model, held_out = build(name), (grays[40:N], labels[40:N])
     train = data.batches((grays[:40], labels[:40]), 40)
-    for validation in (held_out, data.batches(held_out, fitting.EVALUATION_BATCH)):
+    for validation in (held_out, data.batches(held_out, training.EVALUATION_BATCH)):
         history = model.fit(train, validation_data=validation, verbose=0).history
         assert history.keys() == {*model.measured, *(f"val_{metric}" for metric in model.measured)}
         for metric, value in model.evaluate(*held_out, verbose=0, return_dict=True).items():

@@ -8,7 +8,7 @@ import scipy
 from scipy import stats
 from scipy.special import expit
 
-from vaecourse import VAE, data, digit_models, evaluation, fitting, likelihoods, networks, objectives
+from vaecourse import VAE, data, likelihoods, measures, models, networks, objectives, training
 
 PIXELS = (2, 2, 1)
 QUADRATURE = {"points": 128, "reach": 6.0}
@@ -46,49 +46,49 @@ def window():
 
 def test_an_estimate_is_a_mean_with_its_standard_error():
     values = np.random.default_rng(0).normal(size=(50, 2))
-    estimate = evaluation.Estimate.of(values)
+    estimate = measures.Estimate.of(values)
     assert estimate.mean == pytest.approx(values.mean(), rel=1e-13)
     assert estimate.standard_error == pytest.approx(stats.sem(values.ravel()), rel=1e-13)
-    assert str(evaluation.Estimate(-157.024, 0.436)) == "-157.02 ± 0.44"
+    assert str(measures.Estimate(-157.024, 0.436)) == "-157.02 ± 0.44"
 
 
 @pytest.mark.parametrize("values", [[], [1.0]])
 def test_fewer_than_two_values_have_no_standard_error(values):
     with pytest.raises(ValueError, match=f"at least two values, got {len(values)}"):
-        evaluation.Estimate.of(np.array(values))
+        measures.Estimate.of(np.array(values))
 
 
-@pytest.mark.parametrize(("n", "samples"), [(fitting.EVALUATION_BATCH + 16, 1), (30, 40), (2, 501)])
+@pytest.mark.parametrize(("n", "samples"), [(training.EVALUATION_BATCH + 16, 1), (30, 40), (2, 501)])
 def test_every_image_has_its_terms_and_weighs_the_same_however_the_batches_fall(tiny, binary, n, samples):
     vae, x = tiny(), binary[:n]
-    terms = evaluation.elbo_terms(vae, x, samples)
+    terms = measures.elbo_terms(vae, x, samples)
     assert terms.log_likelihood.shape == terms.kl.shape == (n,)
     np.testing.assert_allclose(terms.kl, objectives.analytic_kl(*vae.posterior_parameters(x)), rtol=1e-5)
-    estimate = evaluation.elbo(vae, x, samples)
+    estimate = measures.elbo(vae, x, samples)
     assert estimate.mean == pytest.approx((terms.log_likelihood - terms.kl).mean(dtype=np.float64), rel=1e-6)
 
 
 def test_the_elbo_does_not_depend_on_beta(tiny, binary):
-    plain, weighted = (evaluation.elbo(tiny(beta=beta), binary[:20]) for beta in (1.0, 4.0))
+    plain, weighted = (measures.elbo(tiny(beta=beta), binary[:20]) for beta in (1.0, 4.0))
     assert plain == weighted
 
 
 def test_estimates_are_functions_of_the_seed(small, all_images):
-    for estimate in (evaluation.elbo, evaluation.importance_log_likelihood):
+    for estimate in (measures.elbo, measures.importance_log_likelihood):
         first, again, other = (np.array(vars_of(estimate(small, all_images, 5, seed))) for seed in (0, 0, 1))
         np.testing.assert_array_equal(first, again)
         assert (first != other).all()
 
 
 def vars_of(result):
-    return list(vars(result).values()) if isinstance(result, evaluation.Estimate) else result
+    return list(vars(result).values()) if isinstance(result, measures.Estimate) else result
 
 
 def test_more_samples_leave_less_noise(small, all_images):
     many = np.repeat(all_images, 50, axis=0)
 
     def spread(samples):
-        log_likelihood = evaluation.elbo_terms(small, many, samples).log_likelihood
+        log_likelihood = measures.elbo_terms(small, many, samples).log_likelihood
         return log_likelihood.reshape(16, 50).var(axis=1).mean()
 
     # A hundredth, within the factor by which a mean of 16 variances of 50 draws may be off.
@@ -116,26 +116,26 @@ def brute_force(vae: VAE, images: np.ndarray) -> np.ndarray:
 def test_quadrature_is_the_integral(small, all_images):
     some = all_images[[0, 5, 15]]
     np.testing.assert_allclose(
-        evaluation.exact_log_likelihood(small, some, **QUADRATURE), brute_force(small, some), atol=1e-4
+        measures.exact_log_likelihood(small, some, **QUADRATURE), brute_force(small, some), atol=1e-4
     )
 
 
 def test_quadrature_gives_all_images_together_the_probability_one(small, all_images):
-    log_probabilities = evaluation.exact_log_likelihood(small, all_images, **QUADRATURE)
+    log_probabilities = measures.exact_log_likelihood(small, all_images, **QUADRATURE)
     assert np.exp(log_probabilities).sum() == pytest.approx(1, abs=1e-5)
 
 
 def test_quadrature_is_exact_where_the_pixels_are_coins(window):
     images = np.array(list(itertools.product([0, 1], repeat=2)), np.float32).reshape(-1, 1, 2, 1)
     # By symmetry: pixels are independent and each is 1 with probability E sigmoid(z) = ½.
-    np.testing.assert_allclose(evaluation.exact_log_likelihood(window, images, **QUADRATURE), np.log(1 / 4), atol=1e-5)
+    np.testing.assert_allclose(measures.exact_log_likelihood(window, images, **QUADRATURE), np.log(1 / 4), atol=1e-5)
 
 
 def test_importance_sampling_finds_what_quadrature_finds(small, all_images):
     runs = 16
-    exact = evaluation.exact_log_likelihood(small, all_images, **QUADRATURE)
+    exact = measures.exact_log_likelihood(small, all_images, **QUADRATURE)
     many = np.tile(all_images, (runs, 1, 1, 1))
-    bounds = evaluation.importance_log_likelihood(small, many, samples=250).reshape(runs, -1)
+    bounds = measures.importance_log_likelihood(small, many, samples=250).reshape(runs, -1)
     ratios = np.exp(bounds - exact)  # unbiased for 1
     # Of 16 runs the standard error is itself uncertain: a t distribution with 15 degrees of freedom passes 5 with
     # probability 2e-4.
@@ -144,9 +144,9 @@ def test_importance_sampling_finds_what_quadrature_finds(small, all_images):
 
 
 def test_the_bounds_are_in_order(small, all_images):
-    exact = evaluation.exact_log_likelihood(small, all_images, **QUADRATURE)
+    exact = measures.exact_log_likelihood(small, all_images, **QUADRATURE)
     many = np.tile(all_images, (20, 1, 1, 1))
-    bounds = [evaluation.importance_log_likelihood(small, many, samples).mean() for samples in (1, 5, 50)]
+    bounds = [measures.importance_log_likelihood(small, many, samples).mean() for samples in (1, 5, 50)]
     assert np.all(np.diff([*bounds, exact.mean()]) > 0)
 
 
@@ -159,7 +159,7 @@ def test_portions_of_samples_are_one_importance_sample(small, all_images, sample
         return VAE.log_weights(small, x, eps)
 
     monkeypatch.setattr(small, "log_weights", log_weights)
-    measured = evaluation.importance_log_likelihood(small, all_images[:1], samples)
+    measured = measures.importance_log_likelihood(small, all_images[:1], samples)
     eps = np.concatenate(drawn)
     assert len(eps) == len(np.unique(eps, axis=0)) == samples
     expected = scipy.special.logsumexp(VAE.log_weights(small, all_images[:1], eps), axis=0) - np.log(samples)
@@ -169,10 +169,10 @@ def test_portions_of_samples_are_one_importance_sample(small, all_images, sample
 def test_importance_samples_of_neighbouring_seeds_share_no_noise(small, all_images):
     """Two portions of one seed must not be a portion of the next, or an average over seeds would be no average."""
     portions = [
-        evaluation.importance_log_likelihood(small, all_images, 50, seed=1),
-        evaluation.importance_log_likelihood(small, all_images, 50, seed=0),
+        measures.importance_log_likelihood(small, all_images, 50, seed=1),
+        measures.importance_log_likelihood(small, all_images, 50, seed=0),
     ]
-    both = evaluation.importance_log_likelihood(small, all_images, 100, seed=0)
+    both = measures.importance_log_likelihood(small, all_images, 100, seed=0)
     assert not np.allclose(both, np.logaddexp(*portions) - np.log(2), rtol=1e-5)
 
 
@@ -181,17 +181,17 @@ def test_quadrature_is_for_two_latents_and_binary_pixels(all_images):
     gaussian = VAE(*networks.mlp(latent_dim=2, hidden=(4,), image_shape=PIXELS), "gaussian")
     for vae in (three, gaussian):
         with pytest.raises(ValueError, match="two latents and a Bernoulli likelihood; see importance_log_likelihood"):
-            evaluation.exact_log_likelihood(vae, all_images)
+            measures.exact_log_likelihood(vae, all_images)
 
 
 @pytest.mark.parametrize(
     "function",
     [
-        evaluation.elbo,
-        evaluation.elbo_terms,
-        evaluation.exact_log_likelihood,
-        lambda vae, images: evaluation.importance_log_likelihood(vae, images, samples=2),
-        evaluation.active_units,
+        measures.elbo,
+        measures.elbo_terms,
+        measures.exact_log_likelihood,
+        lambda vae, images: measures.importance_log_likelihood(vae, images, samples=2),
+        measures.active_units,
     ],
 )
 def test_images_that_cannot_be_evaluated_are_refused(function, small, all_images):
@@ -206,7 +206,7 @@ def test_images_that_cannot_be_evaluated_are_refused(function, small, all_images
             function(small, bad)
 
 
-@pytest.mark.parametrize("estimate", [evaluation.elbo, evaluation.elbo_terms, evaluation.importance_log_likelihood])
+@pytest.mark.parametrize("estimate", [measures.elbo, measures.elbo_terms, measures.importance_log_likelihood])
 def test_no_sample_is_too_few(estimate, small, all_images):
     with pytest.raises(ValueError, match="at least one sample, got 0"):
         estimate(small, all_images, samples=0)
@@ -219,14 +219,14 @@ def test_active_units_are_those_whose_mean_varies(window):
     window.encoder.set_weights([np.array([[0.3, 0.0, 0, 0], [0.0, 0.15, 0, 0]]), np.array([0, 5.0, 0, 0])])
     images = data.binarize(np.random.default_rng(0).uniform(size=(1200, 1, 2, 1)))
     # The variance of a fair coin is ¼, so the means vary by 0.3²/4 = 0.0225 and 0.15²/4 = 0.0056.
-    assert evaluation.active_units(window, images).tolist() == [True, False]
-    assert evaluation.active_units(window, images, threshold=0.004).tolist() == [True, True]
-    assert evaluation.active_units(window, images, threshold=0.03).tolist() == [False, False]
+    assert measures.active_units(window, images).tolist() == [True, False]
+    assert measures.active_units(window, images, threshold=0.004).tolist() == [True, True]
+    assert measures.active_units(window, images, threshold=0.03).tolist() == [False, False]
 
 
 @pytest.mark.parametrize("n", [2, 5])
 def test_the_manifold_shows_the_first_latent_to_the_right_and_the_second_upwards(window, n):
-    pictures = evaluation.manifold(window, n, quantiles=(0.1, 0.9))
+    pictures = measures.manifold(window, n, quantiles=(0.1, 0.9))
     assert pictures.shape == (n, n, 1, 2, 1)
     axis = stats.norm.ppf(np.linspace(0.1, 0.9, n))
     for row, column in np.ndindex(n, n):
@@ -234,7 +234,7 @@ def test_the_manifold_shows_the_first_latent_to_the_right_and_the_second_upwards
 
 
 def test_an_interpolation_goes_in_equal_steps_from_the_first_to_the_second(window):
-    pictures = evaluation.interpolation(window, np.array([-1.0, 2.0]), np.array([3.0, 0.0]), steps=5)
+    pictures = measures.interpolation(window, np.array([-1.0, 2.0]), np.array([3.0, 0.0]), steps=5)
     expected = expit([[-1, 2], [0, 1.5], [1, 1], [2, 0.5], [3, 0]])
     np.testing.assert_allclose(pictures.reshape(5, 2), expected, atol=1e-6)
 
@@ -242,7 +242,7 @@ def test_an_interpolation_goes_in_equal_steps_from_the_first_to_the_second(windo
 @pytest.mark.parametrize("latent", [0, 1])
 def test_a_traversal_moves_one_latent_and_leaves_the_start_as_it_is(window, latent):
     z = np.array([0.5, -0.5])
-    pictures = evaluation.traversal(window, z, latent, np.array([-2.0, 0.0, 2.0]))
+    pictures = measures.traversal(window, z, latent, np.array([-2.0, 0.0, 2.0]))
     expected = np.tile(z, (3, 1))
     expected[:, latent] = [-2, 0, 2]
     np.testing.assert_allclose(pictures.reshape(3, 2), expit(expected), atol=1e-6)
@@ -252,13 +252,13 @@ def test_a_traversal_moves_one_latent_and_leaves_the_start_as_it_is(window, late
 @pytest.mark.parametrize("latent", [-1, 2])
 def test_a_latent_that_is_not_there_cannot_be_traversed(window, latent):
     with pytest.raises(ValueError, match=f"latent from 0 to 1, got {latent}"):
-        evaluation.traversal(window, np.zeros(2), latent, np.zeros(3))
+        measures.traversal(window, np.zeros(2), latent, np.zeros(3))
 
 
 def test_a_manifold_needs_two_latents():
     vae = VAE(*networks.mlp(latent_dim=3, hidden=(), image_shape=PIXELS), likelihoods.Bernoulli())
     with pytest.raises(ValueError, match="two latents, this model has 3"):
-        evaluation.manifold(vae)
+        measures.manifold(vae)
 
 
 # --- models that know digits --------------------------------------------------------------------------------------
@@ -270,16 +270,16 @@ LAMPS = (1, 10, 1)
 def half_supervised():
     """A half-supervised model of real digits, and the conditional one that has its networks."""
     encoder, decoder, classifier = networks.mlp_with_classifier(2, hidden=(8,), seed=0, conditional=True)
-    semi = digit_models.SemiSupervisedVAE(encoder, decoder, classifier)
-    return semi, digit_models.ConditionalVAE(encoder, decoder)
+    semi = models.SemiSupervisedVAE(encoder, decoder, classifier)
+    return semi, models.ConditionalVAE(encoder, decoder)
 
 
-def lamps(reading: float = 0.0) -> digit_models.DigitVAE:
+def lamps(reading: float = 0.0) -> models.DigitVAE:
     """A model of images of ten lamps that lights that of the digit, and reads the digit, or nothing, into a latent."""
     encoder, decoder, classifier = networks.mlp_with_classifier(1, hidden=(), image_shape=LAMPS)
     encoder.set_weights([np.stack([reading * np.arange(10), np.zeros(10)], axis=1), np.zeros(2)])
     decoder.set_weights([np.vstack([np.zeros((1, 10)), 20 * np.eye(10)]), np.full(10, -10.0)])
-    return digit_models.DigitVAE(encoder, decoder, classifier)
+    return models.DigitVAE(encoder, decoder, classifier)
 
 
 def lamp_images(labels) -> np.ndarray:
@@ -290,10 +290,10 @@ def lamp_images(labels) -> np.ndarray:
 def test_labels_stay_with_their_images_however_the_batches_fall(half_supervised, grays, labels, samples):
     _, conditional = half_supervised
     x, y = grays[:50], labels[:50]
-    terms = evaluation.elbo_terms(conditional, x, samples, labels=y)
+    terms = measures.elbo_terms(conditional, x, samples, labels=y)
     assert terms.log_likelihood.shape == terms.kl.shape == (50,)
     np.testing.assert_allclose(terms.kl, objectives.analytic_kl(*conditional.posterior_parameters(x, y)), rtol=1e-5)
-    estimate = evaluation.elbo(conditional, x, samples, labels=y)
+    estimate = measures.elbo(conditional, x, samples, labels=y)
     assert estimate.mean == pytest.approx((terms.log_likelihood - terms.kl).mean(dtype=np.float64), rel=1e-6)
 
 
@@ -304,24 +304,24 @@ def test_given_labels_the_bound_is_the_elbo_of_the_conditional_model_less_ln_10(
     semi, conditional = half_supervised
     x, y = grays[:50], labels[:50]
     of_pairs, conditioned = (
-        evaluation.bound(semi, x, y, samples, seed=2),
-        evaluation.elbo(conditional, x, samples, 2, y),
+        measures.bound(semi, x, y, samples, seed=2),
+        measures.elbo(conditional, x, samples, 2, y),
     )
     assert of_pairs.mean == pytest.approx(conditioned.mean - np.log(10), rel=1e-5)
     assert of_pairs.standard_error == pytest.approx(conditioned.standard_error, rel=1e-3)
-    unknown = evaluation.bound(semi, x, np.full(50, -1), samples, seed=2)
-    assert evaluation.bound(semi, x, samples=samples, seed=2) == unknown
+    unknown = measures.bound(semi, x, np.full(50, -1), samples, seed=2)
+    assert measures.bound(semi, x, samples=samples, seed=2) == unknown
     assert abs(unknown.mean - of_pairs.mean) > 1e-3
 
 
 def test_bad_labels_cannot_be_evaluated(half_supervised, grays):
-    for function, model in zip((evaluation.bound, evaluation.elbo), half_supervised, strict=True):
+    for function, model in zip((measures.bound, measures.elbo), half_supervised, strict=True):
         with pytest.raises(ValueError, match="got 10 to 10"):
             function(model, grays[:5], labels=np.full(5, 10))
         with pytest.raises(ValueError, match="equal length"):
             function(model, grays[:5], labels=np.zeros(4, int))
     with pytest.raises(ValueError, match="images alone"):
-        evaluation.elbo(VAE(*networks.mlp(2, hidden=(4,))), np.zeros((5, 28, 28, 1), np.float32), labels=np.zeros(5))
+        measures.elbo(VAE(*networks.mlp(2, hidden=(4,))), np.zeros((5, 28, 28, 1), np.float32), labels=np.zeros(5))
 
 
 def show(x):
@@ -329,22 +329,22 @@ def show(x):
     return np.reshape(x, (-1, 10))
 
 
-@pytest.mark.parametrize("n", [10, fitting.EVALUATION_BATCH + 20])
+@pytest.mark.parametrize("n", [10, training.EVALUATION_BATCH + 20])
 def test_accuracy_is_the_share_of_images_whose_label_has_the_largest_output(n):
     labels = np.arange(n) % 10
-    right = evaluation.accuracy(show, lamp_images(labels), labels)
+    right = measures.accuracy(show, lamp_images(labels), labels)
     assert (right.mean, right.standard_error) == (1, 0)
     said = np.where(labels == 3, 4, labels)  # one of ten images is taken for another digit
-    estimate = evaluation.accuracy(show, lamp_images(said), labels)
+    estimate = measures.accuracy(show, lamp_images(said), labels)
     assert estimate.mean == pytest.approx(0.9, rel=1e-12)
     assert estimate.standard_error == pytest.approx(np.sqrt(0.9 * 0.1 / (n - 1)), rel=1e-9)
     with pytest.raises(ValueError, match=f"a label for each image, got {n} images and {n - 1} labels"):
-        evaluation.accuracy(show, lamp_images(labels), labels[:-1])
+        measures.accuracy(show, lamp_images(labels), labels[:-1])
 
 
 def test_samples_are_judged_by_the_digits_that_were_asked_for():
-    assert evaluation.sample_accuracy(lamps(), show, per_class=7).mean == 1
-    swapped = evaluation.sample_accuracy(lamps(), lambda x: show(x)[:, [1, 0, *range(2, 10)]], per_class=7)
+    assert measures.sample_accuracy(lamps(), show, per_class=7).mean == 1
+    swapped = measures.sample_accuracy(lamps(), lambda x: show(x)[:, [1, 0, *range(2, 10)]], per_class=7)
     assert swapped.mean == pytest.approx(0.8, rel=1e-12)
     assert swapped.standard_error == pytest.approx(np.sqrt(0.8 * 0.2 / 69), rel=1e-9)
 
@@ -352,9 +352,9 @@ def test_samples_are_judged_by_the_digits_that_were_asked_for():
 def test_digits_leak_where_they_can_be_read_from_the_latents():
     labels = np.arange(1000) % 10
     train, test = (lamp_images(labels), labels), (lamp_images(labels[::-1]), labels[::-1])
-    assert evaluation.leakage(lamps(reading=100.0), train, test).mean == 1
+    assert measures.leakage(lamps(reading=100.0), train, test).mean == 1
     # Latents that are nothing but noise are read by chance; the standard error is that of a share of a tenth.
-    blind = evaluation.leakage(lamps(), train, test)
+    blind = measures.leakage(lamps(), train, test)
     assert abs(blind.mean - 0.1) < 4 * np.sqrt(0.1 * 0.9 / 1000)
-    assert blind == evaluation.leakage(lamps(), train, test)
-    assert blind != evaluation.leakage(lamps(), train, test, seed=1)
+    assert blind == measures.leakage(lamps(), train, test)
+    assert blind != measures.leakage(lamps(), train, test, seed=1)

@@ -7,14 +7,15 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 from scipy import special
 
-from vaecourse import VAE, data, evaluation, flows, likelihoods, linear_gaussian, models, networks, objectives
+from vaecourse import VAE, data, likelihoods, measures, models, networks, objectives
+from vaecourse.models import linear_gaussian
 
 tfd = tfp.distributions
 
 N, BATCH = 100, 32
 
 
-def randomized(flow: flows.CouplingFlow, spread: float = 0.4, seed: int = 0) -> flows.CouplingFlow:
+def randomized(flow: models.CouplingFlow, spread: float = 0.4, seed: int = 0) -> models.CouplingFlow:
     """Return the flow with weights at random: at its own initial weights it is the identity."""
     rng = np.random.default_rng(seed)
     flow.set_weights([spread * rng.normal(size=weight.shape) for weight in flow.get_weights()])
@@ -25,10 +26,10 @@ def noise(*shape: int, seed: int = 3) -> tf.Tensor:
     return tf.constant(np.random.default_rng(seed).normal(size=shape), tf.float32)
 
 
-def small(latent_dim: int = 2, steps: int = 4, **options) -> flows.FlowVAE:
+def small(latent_dim: int = 2, steps: int = 4, **options) -> models.FlowVAE:
     """Return a compiled VAE with a flow that is not the identity; equal arguments give equal weights."""
-    flow = randomized(flows.CouplingFlow(latent_dim, steps, hidden=8))
-    vae = flows.FlowVAE(*networks.mlp(latent_dim, hidden=(16,), seed=0), flow, **options)
+    flow = randomized(models.CouplingFlow(latent_dim, steps, hidden=8))
+    vae = models.FlowVAE(*networks.mlp(latent_dim, hidden=(16,), seed=0), flow, **options)
     vae.compile(keras.optimizers.Adam(1e-2))
     return vae
 
@@ -48,7 +49,7 @@ def log_prior(z):
 
 @pytest.mark.parametrize(("latent_dim", "steps"), [(2, 1), (2, 4), (3, 3), (5, 2)])
 def test_the_log_determinant_is_that_of_the_jacobian(latent_dim, steps):
-    flow = randomized(flows.CouplingFlow(latent_dim, steps, hidden=8))
+    flow = randomized(models.CouplingFlow(latent_dim, steps, hidden=8))
     eps, context = noise(20, latent_dim), noise(20, 2 * latent_dim, seed=4)
     with tf.GradientTape() as tape:
         tape.watch(eps)
@@ -61,7 +62,7 @@ def test_the_log_determinant_is_that_of_the_jacobian(latent_dim, steps):
 
 @pytest.mark.parametrize(("latent_dim", "steps"), [(2, 0), (2, 3), (5, 4)])
 def test_the_bijector_is_the_same_map_and_undoes_it(latent_dim, steps):
-    flow = randomized(flows.CouplingFlow(latent_dim, steps, hidden=8))
+    flow = randomized(models.CouplingFlow(latent_dim, steps, hidden=8))
     eps, context = noise(3, 20, latent_dim), noise(20, 2 * latent_dim, seed=4)
     moved, log_det = flow(eps, context)
     bijector = flow.bijector(context)
@@ -71,7 +72,7 @@ def test_the_bijector_is_the_same_map_and_undoes_it(latent_dim, steps):
 
 
 def test_every_coordinate_moves_and_depends_on_the_others_and_on_the_context():
-    flow = randomized(flows.CouplingFlow(5, 2, hidden=8))
+    flow = randomized(models.CouplingFlow(5, 2, hidden=8))
     eps, context = noise(1, 5), noise(1, 10, seed=4)
     with tf.GradientTape(persistent=True) as tape:
         tape.watch([eps, context])
@@ -83,7 +84,7 @@ def test_every_coordinate_moves_and_depends_on_the_others_and_on_the_context():
 
 
 def test_leading_axes_are_samples():
-    flow = randomized(flows.CouplingFlow(3, 2, hidden=8))
+    flow = randomized(models.CouplingFlow(3, 2, hidden=8))
     eps, context = noise(4, 2, 7, 3), noise(7, 6, seed=4)
     moved, log_det = flow(eps, context)
     assert moved.shape == (4, 2, 7, 3)
@@ -101,7 +102,7 @@ def test_leading_axes_are_samples():
 def test_a_flow_at_its_initial_weights_is_a_vae(steps, samples, binary):
     x, parts = binary[:N], networks.mlp(2, hidden=(16,), seed=0)
     vae = VAE(*parts, kl="monte_carlo", samples=samples, seed=5)
-    flow_vae = flows.FlowVAE(*parts, flows.CouplingFlow(2, steps), samples=samples, seed=5)
+    flow_vae = models.FlowVAE(*parts, models.CouplingFlow(2, steps), samples=samples, seed=5)
     eps = vae.noise(N, step=0)
     for one, other in zip(flow_vae.terms(x, eps), vae.terms(x, eps), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
@@ -114,9 +115,9 @@ def test_a_flow_at_its_initial_weights_is_a_vae(steps, samples, binary):
 
 def test_a_flow_without_steps_trains_as_a_vae(binary):
     trained = []
-    for flow in (None, flows.CouplingFlow(2, steps=0)):
+    for flow in (None, models.CouplingFlow(2, steps=0)):
         parts = networks.mlp(2, hidden=(16,), seed=0)
-        vae = VAE(*parts, kl="monte_carlo") if flow is None else flows.FlowVAE(*parts, flow)
+        vae = VAE(*parts, kl="monte_carlo") if flow is None else models.FlowVAE(*parts, flow)
         vae.compile(keras.optimizers.Adam(1e-2))
         vae.fit(binary[:N], batch_size=BATCH, epochs=2, verbose=0)
         trained.append(vae.get_weights())
@@ -167,7 +168,7 @@ def test_the_terms_of_several_samples_are_their_means(binary):
 
 def test_the_elbo_is_below_the_exact_likelihood_by_the_divergence_from_the_posterior(binary):
     vae, x, n = small(), binary[:4], 3_000
-    exact = evaluation.exact_log_likelihood(vae, x, points=160)
+    exact = measures.exact_log_likelihood(vae, x, points=160)
     points, log_cell = grid(160, 6.0)
     log_q = vae.encode(x).log_prob(points[:, np.newaxis]).numpy()
     log_joint = np.concatenate(
@@ -194,8 +195,8 @@ def linear_vae():
     to_mean = model.weights @ model.posterior_covariance / model.sigma**2
     _, logvar = model.mean_field_posterior(model.bias[np.newaxis])
     encoder.set_weights([np.hstack([to_mean, np.zeros((6, 2))]), np.concatenate([-model.bias @ to_mean, logvar[0]])])
-    flow = flows.CouplingFlow(2, steps=2, hidden=8)
-    return model, flows.FlowVAE(encoder, decoder, flow, likelihoods.Gaussian(model.sigma, mean="linear")), images
+    flow = models.CouplingFlow(2, steps=2, hidden=8)
+    return model, models.FlowVAE(encoder, decoder, flow, likelihoods.Gaussian(model.sigma, mean="linear")), images
 
 
 def test_the_mean_weight_is_the_likelihood(linear):
@@ -209,7 +210,7 @@ def test_the_mean_weight_is_the_likelihood(linear):
     error = ratios.std(axis=0) / np.sqrt(n)
     np.testing.assert_array_less(np.abs(ratios.mean(axis=0) - 1), 4 * error)
     assert error.max() < 0.02
-    estimate = evaluation.importance_log_likelihood(vae, x, samples=500)
+    estimate = measures.importance_log_likelihood(vae, x, samples=500)
     np.testing.assert_allclose(estimate, model.log_prob(x.reshape(5, -1)), atol=0.15)
     vae.set_weights(before)
 
@@ -254,7 +255,7 @@ def test_a_saved_model_is_the_same_when_loaded(binary, tmp_path):
     vae.fit(x, batch_size=BATCH, verbose=0)
     vae.save(tmp_path / "vae.keras")
     loaded = keras.saving.load_model(tmp_path / "vae.keras")
-    assert type(loaded) is flows.FlowVAE
+    assert type(loaded) is models.FlowVAE
     assert [loaded.flow.steps, loaded.samples, loaded.seed, loaded.beta, loaded.kl] == [4, 2, 9, 0.5, "monte_carlo"]
     assert vae.evaluate(x, verbose=0, return_dict=True) == loaded.evaluate(x, verbose=0, return_dict=True)
     np.testing.assert_array_equal(vae.predict(x, verbose=0), loaded.predict(x, verbose=0))
@@ -273,7 +274,7 @@ def test_in_mixed_precision_the_noise_keeps_its_digits(binary):
     eps = vae.noise(N, step=0)
     log_likelihood, kl = vae.terms(binary[:N], eps)
     assert log_likelihood.dtype == kl.dtype == tf.float32
-    unmoved = flows.CouplingFlow(2, dtype="mixed_bfloat16")
+    unmoved = models.CouplingFlow(2, dtype="mixed_bfloat16")
     np.testing.assert_array_equal(unmoved(eps, noise(N, 4))[0], eps)
     z = vae.reparameterize(*vae.posterior_parameters(binary[:N]), eps)
     np.testing.assert_allclose(kl, vae.encode(binary[:N]).log_prob(z) - log_prior(z), atol=1e-2)
@@ -285,7 +286,7 @@ def test_moments_that_no_formula_gives_are_refused(binary):
 
 
 def test_initial_weights_are_a_function_of_the_seed():
-    first, again, other = (flows.CouplingFlow(4, 2, seed=seed).get_weights() for seed in (1, 1, 2))
+    first, again, other = (models.CouplingFlow(4, 2, seed=seed).get_weights() for seed in (1, 1, 2))
     for one, two in zip(first, again, strict=True):
         np.testing.assert_array_equal(one, two)
     assert np.abs(first[0] - other[0]).max() > 1e-2
@@ -304,12 +305,12 @@ def test_reconstruct_decodes_the_image_of_no_noise_or_a_sample(binary):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: flows.CouplingFlow(1), "expected d ≥ 2, got 1"),
-        (lambda: flows.CouplingFlow(2, steps=-1), "steps=-1"),
-        (lambda: flows.CouplingFlow(2, hidden=0), "hidden=0"),
+        (lambda: models.CouplingFlow(1), "expected d ≥ 2, got 1"),
+        (lambda: models.CouplingFlow(2, steps=-1), "steps=-1"),
+        (lambda: models.CouplingFlow(2, hidden=0), "hidden=0"),
         (lambda: small(kl="analytic"), "no closed form"),
         (lambda: small(kl="exact"), "kl must be 'monte_carlo'"),
-        (lambda: flows.FlowVAE(*networks.mlp(2, (4,)), flows.CouplingFlow(3)), "flow moves 3 latents"),
+        (lambda: models.FlowVAE(*networks.mlp(2, (4,)), models.CouplingFlow(3)), "flow moves 3 latents"),
         (lambda: small().encode(np.zeros((2, 20, 28, 1), np.float32)), "expected images of shape"),
     ],
 )
@@ -321,6 +322,6 @@ def test_what_cannot_be_is_refused(make, message):
 def test_a_flow_vae_is_a_vae_to_what_measures_it(binary):
     vae, x = small(), binary[:50]
     assert isinstance(vae, models.VAE)
-    assert evaluation.elbo(vae, x, samples=3).mean < evaluation.exact_log_likelihood(vae, x).mean()
-    assert evaluation.active_units(vae, x).shape == (2,)
+    assert measures.elbo(vae, x, samples=3).mean < measures.exact_log_likelihood(vae, x).mean()
+    assert measures.active_units(vae, x).shape == (2,)
     assert vae.predict(x, verbose=0).shape == x.shape

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from vaecourse import importance, likelihoods, models, networks, objectives, training
-from vaecourse.importance import GRADIENTS
+from vaecourse import data, likelihoods, measures, models, networks, objectives, training
+from vaecourse.models import GRADIENTS
 
 PLAIN, LANDING, DOUBLY = GRADIENTS
 SIGMA = 0.5
@@ -31,16 +31,16 @@ def float64():
         keras.config.set_floatx("float32")
 
 
-def curved(**options) -> importance.ImportanceWeightedVAE:
+def curved(**options) -> models.ImportanceWeightedVAE:
     """Build a VAE of one latent and four pixels, whose posterior is far from Gaussian."""
     with float64():
         parts = networks.mlp(1, (3,), "tanh", (2, 2, 1), seed=1)
         for part in parts:
             part.set_weights([1.7 * weight for weight in part.get_weights()])
-        return importance.ImportanceWeightedVAE(*parts, **options)
+        return models.ImportanceWeightedVAE(*parts, **options)
 
 
-def linear(width: float = 1.0, shift: float = 0.0, **options) -> importance.ImportanceWeightedVAE:
+def linear(width: float = 1.0, shift: float = 0.0, **options) -> models.ImportanceWeightedVAE:
     """Build a linear VAE whose q is `width` times as wide as the true posterior, and off by `shift`."""
     rng = np.random.default_rng(0)
     weights = np.linalg.qr(rng.normal(size=(6, 2)))[0] * [0.8, 0.4]  # orthogonal columns: a diagonal posterior
@@ -54,7 +54,7 @@ def linear(width: float = 1.0, shift: float = 0.0, **options) -> importance.Impo
         mean = shift - bias @ projection
         encoder.set_weights([np.hstack([projection, 0 * projection]), np.hstack([mean, logvar])])
         decoder.set_weights([weights.T, bias])
-        return importance.ImportanceWeightedVAE(encoder, decoder, likelihoods.Gaussian(SIGMA, "linear"), **options)
+        return models.ImportanceWeightedVAE(encoder, decoder, likelihoods.Gaussian(SIGMA, "linear"), **options)
 
 
 PATTERN = np.array([1.0, 0.0, 1.0, 1.0]).reshape(1, 2, 2, 1)
@@ -185,8 +185,8 @@ def test_the_gradient_is_the_same_whether_or_not_the_forward_pass_is_compiled():
 # --- as a Keras model ------------------------------------------------------------------------------------------------
 
 
-def small(**options) -> importance.ImportanceWeightedVAE:
-    vae = importance.ImportanceWeightedVAE(*networks.mlp(latent_dim=2, hidden=(16,), seed=0), **options)
+def small(**options) -> models.ImportanceWeightedVAE:
+    vae = models.ImportanceWeightedVAE(*networks.mlp(latent_dim=2, hidden=(16,), seed=0), **options)
     vae.compile(keras.optimizers.Adam(1e-2))
     return vae
 
@@ -244,21 +244,21 @@ def test_what_makes_no_sense_is_refused(options, message):
 
 def test_every_epoch_draws_its_own_pixels(grays):
     step = tf.Variable(0)
-    batches = importance.binarized_batches(grays[:50], 20, seed=1, step=step)
+    batches = data.binarized_batches(grays[:50], 20, seed=1, step=step)
     assert len(batches) == 3
     assert [len(x) for x in batches] == [20, 20, 10]
     first, again = (np.concatenate(list(batches)) for _ in range(2))
     np.testing.assert_array_equal(first, again)
     step.assign(3)
     assert (np.concatenate(list(batches)) != first).any()
-    assert (np.concatenate(list(importance.binarized_batches(grays[:50], 20, seed=2))) != first).any()
+    assert (np.concatenate(list(data.binarized_batches(grays[:50], 20, seed=2))) != first).any()
 
 
 def test_every_epoch_visits_the_images_in_its_own_order():
     numbered = np.eye(49, dtype=np.float32).reshape(49, 7, 7, 1)  # nothing is left to chance in pixels of 0 and 1
     visits = []
     for step in (0, 5):
-        x = np.concatenate(list(importance.binarized_batches(numbered, 10, seed=1, step=step)))
+        x = np.concatenate(list(data.binarized_batches(numbered, 10, seed=1, step=step)))
         visits.append(x.reshape(49, 49).argmax(axis=1).tolist())
     assert sorted(visits[0]) == sorted(visits[1]) == list(range(49))
     assert visits[0] != visits[1]
@@ -266,7 +266,7 @@ def test_every_epoch_visits_the_images_in_its_own_order():
 
 def test_pixels_are_drawn_with_the_probability_of_their_gray():
     grays = np.linspace(0, 1, 784, dtype=np.float32).reshape(1, 28, 28, 1)
-    x = np.concatenate(list(importance.binarized_batches(np.repeat(grays, 4000, axis=0), 500)))
+    x = np.concatenate(list(data.binarized_batches(np.repeat(grays, 4000, axis=0), 500)))
     assert set(np.unique(x)) == {0, 1}
     p = grays[0].astype(np.float64)
     off = (x.mean(axis=0) - p)[(p > 0) & (p < 1)] / np.sqrt(p * (1 - p) / 4000)[(p > 0) & (p < 1)]
@@ -280,7 +280,7 @@ def test_the_pixels_do_not_share_the_noise_of_the_latents():
     half = np.full((1, 28, 28, 1), 0.5, np.float32)
     vae = models.VAE(*networks.mlp(latent_dim=784, hidden=(4,), seed=0), seed=3)
     for step in range(3):
-        (x,) = importance.binarized_batches(half, 1, seed=3, step=step)
+        (x,) = data.binarized_batches(half, 1, seed=3, step=step)
         pixels, latents = np.reshape(x, (-1, 2)).T, np.reshape(vae.noise(1, step), (-1, 2)).T
         together = np.corrcoef(np.concatenate([pixels, latents, np.abs(latents)]))  # normals are made in pairs
         assert np.abs(together[:2, 2:]).max() < 4.5 / np.sqrt(392)
@@ -291,7 +291,7 @@ def test_an_interrupted_training_sees_the_pixels_of_an_uninterrupted_one(grays):
         vae = small(samples=2)
         for epochs in lengths:
             epoch = training.EpochStart()
-            batches = importance.binarized_batches(grays[:60], 20, vae.seed, epoch.step)
+            batches = data.binarized_batches(grays[:60], 20, vae.seed, epoch.step)
             vae.fit(batches, epochs=epochs, callbacks=[epoch], verbose=0)
         return vae.get_weights()
 
@@ -302,7 +302,7 @@ def test_an_interrupted_training_sees_the_pixels_of_an_uninterrupted_one(grays):
 @pytest.mark.parametrize("factor", [2, np.nan, -1])
 def test_only_grays_are_binarized(grays, factor):
     with pytest.raises(ValueError, match=r"pixels in \[0, 1\]|NaN"):
-        importance.binarized_batches(factor * grays, 20)
+        data.binarized_batches(factor * grays, 20)
 
 
 # --- signal and noise ------------------------------------------------------------------------------------------------
@@ -310,7 +310,7 @@ def test_only_grays_are_binarized(grays, factor):
 
 def test_moments_are_those_of_the_gradients_one_by_one():
     model = linear(1.5, samples=3, gradient=DOUBLY)
-    found = importance.gradient_moments(model, FEW, 8, seed=2, groups=2)
+    found = measures.gradient_moments(model, FEW, 8, seed=2, groups=2)
     each = []
     for repetition in range(8):
         eps = tf.random.stateless_normal((3, 4, 2), (2, repetition), dtype=tf.float64)
@@ -324,7 +324,7 @@ def test_moments_are_those_of_the_gradients_one_by_one():
 @each_gradient
 def test_by_their_standard_errors_the_estimators_agree_with_the_exact_gradient(gradient):
     model = curved(samples=2, gradient=gradient)
-    found = importance.gradient_moments(model, PATTERN, 3000)
+    found = measures.gradient_moments(model, PATTERN, 3000)
     for name, part in (("encoder", model.encoder), ("decoder", model.decoder)):
         error = np.sqrt(found[name].variance.mean(axis=0) / 3000)
         off = (found[name].mean.mean(axis=0) - exact_gradient(model, part.trainable_variables))[error > 0]
@@ -339,7 +339,7 @@ def test_the_double_reparameterization_has_less_noise_than_the_plain_gradient():
     noises = {}
     for gradient in GRADIENTS:
         model = linear(1.2, samples=8, gradient=gradient)
-        found = importance.gradient_moments(model, FEW, 400)
+        found = measures.gradient_moments(model, FEW, 400)
         noises[gradient] = {name: moments.variance.mean() for name, moments in found.items()}
     assert noises[DOUBLY]["encoder"] < 0.1 * noises[PLAIN]["encoder"]
     assert noises[DOUBLY]["decoder"] == pytest.approx(noises[PLAIN]["decoder"], rel=1e-9)
@@ -348,11 +348,11 @@ def test_the_double_reparameterization_has_less_noise_than_the_plain_gradient():
 SCALE = 10.0 ** np.random.default_rng(1).uniform(-3, 3, 500)
 
 
-def moments(ratio: float, repetitions: int) -> importance.GradientMoments:
+def moments(ratio: float, repetitions: int) -> measures.GradientMoments:
     """Return moments of normal gradients of very different scales, with a known ratio of signal to noise."""
     drawn = SCALE * (ratio + noise(10, repetitions // 10, 500))
     drawn[..., 0] = 0  # a weight that no image moves
-    return importance.GradientMoments(drawn.mean(axis=1), drawn.var(axis=1, ddof=1), repetitions // 10)
+    return measures.GradientMoments(drawn.mean(axis=1), drawn.var(axis=1, ddof=1), repetitions // 10)
 
 
 @pytest.mark.parametrize("ratio", [0.02, 0.3, 3.0])
@@ -368,8 +368,8 @@ def test_signal_and_ratio_are_measured_within_their_errors(ratio, repetitions):
 
 
 def test_without_noise_there_is_a_signal_but_no_ratio():
-    certain = importance.GradientMoments(np.full((10, 4), 3.0), np.zeros((10, 4)), 20)
-    assert certain.norm() == importance.Measured(pytest.approx(6.0), pytest.approx(0.0))
+    certain = measures.GradientMoments(np.full((10, 4), 3.0), np.zeros((10, 4)), 20)
+    assert certain.norm() == measures.Estimate(pytest.approx(6.0), pytest.approx(0.0))
     with pytest.raises(ValueError, match="no noise"):
         certain.signal_to_noise()
 
@@ -381,7 +381,7 @@ def test_the_plain_signal_drowns_as_samples_grow_and_the_double_one_rises():
         ratios = []
         for samples in sizes:
             model = linear(1.6, 0.3, samples=int(samples), gradient=gradient)
-            found = importance.gradient_signal_to_noise(model, many, 300, seed=1)
+            found = measures.gradient_signal_to_noise(model, many, 300, seed=1)
             ratios.append([found[name].value for name in ("encoder", "decoder")])
         slopes[gradient] = np.polyfit(np.log(sizes), np.log(ratios), 1)[0]
     assert slopes[PLAIN][0] == pytest.approx(-0.5, abs=0.15)
@@ -393,4 +393,4 @@ def test_the_plain_signal_drowns_as_samples_grow_and_the_double_one_rises():
 @pytest.mark.parametrize("repetitions", [5, 30, 1001])
 def test_too_few_repetitions_are_refused(repetitions):
     with pytest.raises(ValueError, match="10 equal groups of at least 4"):
-        importance.gradient_signal_to_noise(linear(), FEW, repetitions)
+        measures.gradient_signal_to_noise(linear(), FEW, repetitions)

@@ -6,7 +6,8 @@ import pytest
 import tensorflow as tf
 from scipy import stats
 
-from vaecourse import evaluation, likelihoods, linear_gaussian, models, networks, objectives, training
+from vaecourse import likelihoods, measures, models, networks, objectives, training
+from vaecourse.models import linear_gaussian
 
 PIXELS, LATENTS, N = 7, 3, 6
 
@@ -198,8 +199,8 @@ def test_the_elbo_of_a_vae_is_on_average_that_of_the_linear_gaussian_model(linea
 def test_importance_sampling_of_a_vae_finds_the_likelihood_of_the_linear_gaussian_model(linear_vae):
     model, vae, images = linear_vae
     exact = model.log_prob(images.reshape(len(images), -1)).numpy()
-    elbo = objectives.elbo(*evaluation.elbo_terms(vae, images, samples=200)).mean()
-    bound = evaluation.importance_log_likelihood(vae, images, samples=500)
+    elbo = objectives.elbo(*measures.elbo_terms(vae, images, samples=200)).mean()
+    bound = measures.importance_log_likelihood(vae, images, samples=500)
     gap = exact.mean() - elbo
     assert gap > 0.1
     assert abs(exact.mean() - bound.mean()) < 0.2 * gap
@@ -218,7 +219,7 @@ def test_training_a_linear_vae_approaches_the_likelihood_of_principal_components
     vae = models.VAE(encoder, decoder, likelihoods.Gaussian(sigma, mean="linear"))
     vae.compile(keras.optimizers.Adam(training.cosine_decay(0.1, 8 * epochs)))
     images = x.reshape(-1, 2, 2, 1)
-    assert best - evaluation.elbo(vae, images).mean > 10
+    assert best - measures.elbo(vae, images).mean > 10
     vae.fit(images, batch_size=100, epochs=epochs, verbose=0)
-    reached = evaluation.elbo(vae, images, samples=50)
+    reached = measures.elbo(vae, images, samples=50)
     assert -4 * reached.standard_error < best - reached.mean < 1

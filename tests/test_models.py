@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from vaecourse import VAE, data, fitting, likelihoods, models, networks, objectives
+from vaecourse import VAE, data, likelihoods, networks, objectives, specimens, training
 
 tfd = tfp.distributions
 
@@ -182,7 +182,7 @@ def test_the_terms_are_those_of_the_distributions(tiny, images, kl):
 
 
 def test_a_slipped_vae_draws_with_the_variance_as_the_deviation(images):
-    slipped = models.SlippedVAE(*networks.mlp(2, hidden=(16,), seed=0))
+    slipped = specimens.SlippedVAE(*networks.mlp(2, hidden=(16,), seed=0))
     eps = slipped.noise(N, step=0)
     mean, logvar = slipped.posterior_parameters(images)
     log_likelihood, kl = slipped.terms(images, eps)
@@ -278,11 +278,11 @@ def half_beta(tiny):
     return tiny(beta=0.5, kl="monte_carlo", seed=3)
 
 
-@pytest.mark.parametrize("n", [1, 7, fitting.EVALUATION_BATCH, fitting.EVALUATION_BATCH + 16])
+@pytest.mark.parametrize("n", [1, 7, training.EVALUATION_BATCH, training.EVALUATION_BATCH + 16])
 def test_evaluate_is_the_mean_over_images_of_their_terms(half_beta, binary, n):
     x = binary[:n]
     terms, first = [], 0
-    for batch in data.batches(x, fitting.EVALUATION_BATCH):
+    for batch in data.batches(x, training.EVALUATION_BATCH):
         eps = tf.random.stateless_normal((1, len(batch), 2), (-1 - half_beta.seed, first))
         terms.append(half_beta.terms(batch, eps))
         first += len(batch)
@@ -528,7 +528,7 @@ def test_the_losses_are_what_the_metrics_average(tiny, images):
 
 def test_what_can_be_trained_must_say_what_its_loss_is():
     with pytest.raises(NotImplementedError):
-        fitting.Trainable().losses(None, None, None)
+        training.Trainable().losses(None, None, None)
 
 
 def test_the_objective_is_that_of_the_objectives_module(tiny, images):

@@ -21,20 +21,11 @@ import test_training
 from mutations import Mutation, check, mutated, without_fixtures
 
 from vaecourse import (
-    data,
-    digit_models,
-    evaluation,
-    fitting,
     graph_era,
-    likelihoods,
-    linear_gaussian,
     models,
-    networks,
-    objectives,
-    plotting,
-    recipes,
     training,
 )
+from vaecourse.models import linear_gaussian
 
 
 def of_family(name: str) -> Callable:
@@ -65,11 +56,11 @@ def the_loop(tiny, binary):
 
 def the_evaluation(tiny, binary):
     vae = tiny(beta=0.5, kl="monte_carlo", seed=3)
-    test_models.test_evaluate_is_the_mean_over_images_of_their_terms(vae, binary, fitting.EVALUATION_BATCH + 16)
+    test_models.test_evaluate_is_the_mean_over_images_of_their_terms(vae, binary, training.EVALUATION_BATCH + 16)
 
 
 def the_estimate(tiny, binary):
-    n = fitting.EVALUATION_BATCH + 16
+    n = training.EVALUATION_BATCH + 16
     test_evaluation.test_every_image_has_its_terms_and_weighs_the_same_however_the_batches_fall(tiny, binary, n, 1)
 
 
@@ -119,105 +110,105 @@ def of_the_graph(test: Callable, *arguments) -> Callable:
 MUTATIONS = [
     Mutation(
         "KL with the wrong sign",
-        objectives,
+        "models",
         "return 0.5 * tf.reduce_sum(mean**2",
         "return -0.5 * tf.reduce_sum(mean**2",
         without_fixtures(test_objectives.test_analytic_kl_is_that_of_the_distributions),
     ),
     Mutation(
         "KL averaged over latents",
-        objectives,
+        "models",
         "return 0.5 * tf.reduce_sum(mean**2",
         "return 0.5 * tf.reduce_mean(mean**2",
         without_fixtures(test_objectives.test_analytic_kl_is_that_of_the_distributions),
     ),
     Mutation(
         "Monte Carlo KL averaged over latents",
-        objectives,
+        "models",
         "return 0.5 * tf.reduce_sum(z**2",
         "return 0.5 * tf.reduce_mean(z**2",
         without_fixtures(test_objectives.test_monte_carlo_kl_is_the_log_ratio_at_the_sample),
     ),
     Mutation(
         "Monte Carlo KL without the log-variance",
-        objectives,
+        "models",
         "(z**2 - eps**2 - logvar, axis=-1)",
         "(z**2 - eps**2, axis=-1)",
         without_fixtures(test_objectives.test_monte_carlo_kl_has_the_mean_and_the_variance_of_the_formulas),
     ),
     Mutation(
         "variance of the Monte Carlo KL off by a factor in one term",
-        objectives,
+        "models",
         "0.5 * (variance - 1.0) ** 2",
         "(variance - 1.0) ** 2",
         without_fixtures(test_objectives.test_monte_carlo_kl_has_the_mean_and_the_variance_of_the_formulas),
     ),
     Mutation(
         "variance used as standard deviation",
-        objectives,
+        "models",
         "mean + tf.exp(0.5 * logvar) * eps",
         "mean + tf.exp(logvar) * eps",
         without_fixtures(test_objectives.test_reparameterize_has_the_standard_deviation_of_the_log_variance),
     ),
     Mutation(
         "KL added to the ELBO",
-        objectives,
+        "models",
         "return log_likelihood - beta * kl",
         "return log_likelihood + beta * kl",
         without_fixtures(test_objectives.test_elbo_is_the_log_likelihood_minus_beta_times_the_kl, 1.0),
     ),
     Mutation(
         "beta dropped from the ELBO",
-        objectives,
+        "models",
         "return log_likelihood - beta * kl",
         "return log_likelihood - kl",
         without_fixtures(test_objectives.test_elbo_is_the_log_likelihood_minus_beta_times_the_kl, 4.0),
     ),
     Mutation(
         "weights summed instead of averaged",
-        objectives,
+        "models",
         "axis=0) - tf.math.log(samples)",
         "axis=0)",
         without_fixtures(test_objectives.test_importance_weighted_bound_is_the_log_of_the_mean_weight),
     ),
     Mutation(
         "log-likelihood averaged over pixels",
-        likelihoods,
+        "models",
         "return tf.reduce_sum(self.pixels(output).log_prob(images), axis=(-3, -2, -1))",
         "return tf.reduce_mean(self.pixels(output).log_prob(images), axis=(-3, -2, -1))",
         of_family("gaussian"),
     ),
     Mutation(
         "cross-entropy averaged over pixels",
-        likelihoods,
+        "models",
         "return -tf.reduce_sum(cross_entropy",
         "return -tf.reduce_mean(cross_entropy",
         of_family("bernoulli"),
     ),
     Mutation(
         "density of the Gaussian without its constant",
-        likelihoods,
+        "models",
         "tf.reduce_sum(self.pixels(output).log_prob(images), ",
         "tf.reduce_sum(self.pixels(output).log_prob(images) + 0.5 * np.log(2 * np.pi), ",
         of_family("gaussian"),
     ),
     Mutation(
         "variance in place of the standard deviation of the pixels",
-        likelihoods,
+        "models",
         "tf.cast(self.sigma, output.dtype))",
         "tf.cast(self.sigma, output.dtype) ** 2)",
         of_family("gaussian, learned"),
     ),
     Mutation(
         "cross-entropy in place of the continuous Bernoulli",
-        likelihoods,
+        "models",
         "return tfd.ContinuousBernoulli(logits=output, dtype=output.dtype)",
         "return tfd.Bernoulli(logits=output, dtype=output.dtype)",
         of_family("continuous bernoulli"),
     ),
     Mutation(
         "labels left in order while images are shuffled",
-        data,
+        "data",
         "tf.nest.map_structure(lambda tensor: tf.gather(tensor, chosen), tensors)",
         "tf.nest.map_structure(lambda tensor: tensor[i * batch_size : (i + 1) * batch_size] "
         "if tensor.shape.rank == 1 else tf.gather(tensor, chosen), tensors)",
@@ -225,63 +216,63 @@ MUTATIONS = [
     ),
     Mutation(
         "every epoch in the same order",
-        data,
+        "data",
         "seed=tf.stack([seed, tf.cast(step, tf.int32)])",
         "seed=tf.stack([seed, 0 * tf.cast(step, tf.int32)])",
         without_fixtures(test_data.test_another_seed_or_step_gives_another_order),
     ),
     Mutation(
         "the last, short batch dropped",
-        data,
+        "data",
         "count = -(-n // batch_size)",
         "count = n // batch_size",
         without_fixtures(test_data.test_batches_visit_every_image_once_and_only_the_last_is_short, 100, 32, None),
     ),
     Mutation(
         "grays divided by 256",
-        data,
+        "data",
         "np.float32(255)",
         "np.float32(256)",
         without_fixtures(test_data.test_scale_divides_by_255_and_adds_a_channel),
     ),
     Mutation(
         "beta dropped from the training",
-        models,
+        "models",
         '"loss": -objectives.elbo(*terms, self.beta),',
         '"loss": -objectives.elbo(*terms),',
         the_loop,
     ),
     Mutation(
         "the same noise at every step",
-        models,
+        "models",
         "seed = tf.stack([self.seed, tf.cast(step, tf.int32)])",
         "seed = tf.stack([self.seed, 0 * tf.cast(step, tf.int32)])",
         lambda tiny, binary: test_models.test_noise_is_standard_normal_and_a_function_of_seed_and_step(tiny),
     ),
     Mutation(
         "metrics averaged over batches",
-        fitting,
+        "training",
         ".update_state(per_image)",
         ".update_state(tf.reduce_mean(per_image))",
         the_evaluation,
     ),
     Mutation(
         "beta in the metric that has none",
-        models,
+        "models",
         '"elbo": objectives.elbo(*terms),',
         '"elbo": objectives.elbo(*terms, self.beta),',
         the_evaluation,
     ),
     Mutation(
         "variance as the scale of the posterior",
-        models,
+        "models",
         "return tfd.MultivariateNormalDiag(mean, tf.exp(0.5 * logvar))",
         "return tfd.MultivariateNormalDiag(mean, tf.exp(logvar))",
         lambda tiny, binary: test_models.test_encode_has_the_standard_deviation_of_the_log_variance(tiny(), binary),
     ),
     Mutation(
         "terms summed over samples",
-        models,
+        "models",
         "tf.reduce_mean(term, axis=0) if",
         "tf.reduce_sum(term, axis=0) if",
         lambda tiny, binary: test_models.test_the_terms_of_several_samples_are_their_means(
@@ -290,49 +281,49 @@ MUTATIONS = [
     ),
     Mutation(
         "test ELBO averaged over batches",
-        evaluation,
-        "models.Terms(*(np.concatenate(part) for part",
-        "models.Terms(*(np.array([batch.mean() for batch in part]) for part",
+        "measures",
+        "Terms(*(np.concatenate(part) for part",
+        "Terms(*(np.array([batch.mean() for batch in part]) for part",
         the_estimate,
     ),
     Mutation(
         "standard deviation in place of the standard error",
-        evaluation,
+        "measures",
         "float(values.std(ddof=1) / math.sqrt(values.size))",
         "float(values.std(ddof=1))",
         without_fixtures(test_evaluation.test_an_estimate_is_a_mean_with_its_standard_error),
     ),
     Mutation(
         "variances of the posterior in place of those that are optimal for a diagonal one",
-        linear_gaussian,
+        "models",
         "np.broadcast_to(-np.log(precision), mean.shape)",
         "np.broadcast_to(np.log(np.diag(self.posterior_covariance)), mean.shape)",
         of_linear_gaussian(test_linear_gaussian.test_the_mean_field_posterior_is_where_the_gap_is_smallest),
     ),
     Mutation(
         "spread of the posterior left out of the exact ELBO",
-        linear_gaussian,
+        "models",
         "self.log_likelihood(x, mean) - spread -",
         "self.log_likelihood(x, mean) -",
         of_linear_gaussian(test_linear_gaussian.test_what_the_elbo_lacks_to_the_log_likelihood_is_the_gap),
     ),
     Mutation(
         "rows and columns of a grid exchanged",
-        plotting,
+        "course",
         "images.transpose(0, 2, 1, 3, 4)",
         "images.transpose(1, 2, 0, 3, 4)",
         without_fixtures(test_plotting.test_tile_puts_every_image_in_its_place),
     ),
     Mutation(
         "KL of the digit dropped from the bound",
-        digit_models,
+        "models.digits",
         "bounds.append(expected - kl)",
         "bounds.append(expected)",
         of_digits(test_digit_models.test_where_it_is_not_known_the_bound_is_the_sum_over_digits, "SemiSupervisedVAE"),
     ),
     Mutation(
         "KL of the digit with the wrong sign",
-        digit_models,
+        "models.digits",
         "bounds.append(expected - kl)",
         "bounds.append(expected + kl)",
         of_digits(
@@ -342,42 +333,42 @@ MUTATIONS = [
     ),
     Mutation(
         "labels ignored by the bound",
-        digit_models,
+        "models.digits",
         "if y is not None:\n            y = tf.cast",
         "if False:\n            y = tf.cast",
         of_digits(test_digit_models.test_known_and_unknown_digits_can_be_mixed),
     ),
     Mutation(
         "ELBOs of the digits not weighed by their probabilities",
-        digit_models,
+        "models.digits",
         "tf.gather_nd(w, pairs) * objectives.elbo(",
         "objectives.elbo(",
         of_digits(test_digit_models.test_where_it_is_not_known_the_bound_is_the_sum_over_digits, "SemiSupervisedVAE"),
     ),
     Mutation(
         "weight of the classification dropped",
-        digit_models,
+        "models.digits",
         "self.classification_weight * _cross_entropy(y, logits)",
         "_cross_entropy(y, logits)",
         of_digits(test_digit_models.test_the_losses_of_a_digit_vae_are_those_of_its_source),
     ),
     Mutation(
         "unknown digits classified, too",
-        digit_models,
+        "models.digits",
         "tf.where(known, self.classification_weight * cross_entropy, tf.zeros_like(cross_entropy))",
         "self.classification_weight * cross_entropy",
         of_digits(test_digit_models.test_known_and_unknown_digits_can_be_mixed),
     ),
     Mutation(
         "decoder told the labels in place of the probabilities",
-        digit_models,
+        "models.digits",
         "terms = self.terms(x, eps, tf.nn.softmax(logits))",
         "terms = self.terms(x, eps, y)",
         of_digits(test_digit_models.test_the_losses_of_a_digit_vae_are_those_of_its_source),
     ),
     Mutation(
         "encoder not told the digit",
-        digit_models,
+        "models.digits",
         "self._probabilities(y)])",
         "0 * self._probabilities(y)])",
         of_digits(
@@ -386,14 +377,14 @@ MUTATIONS = [
     ),
     Mutation(
         "labels not handed to the loss by `fit`",
-        fitting,
+        "training",
         "losses = self.losses(x, self.checked_labels(y), self.noise(",
         "losses = self.losses(x, None if y is None else 0 * self.checked_labels(y), self.noise(",
         of_digits(test_digit_models.test_fit_is_the_loop_written_out, "ConditionalVAE"),
     ),
     Mutation(
         "no slip in the model of the slip",
-        models,
+        "course",
         "objectives.reparameterize(mean, 2 * logvar, eps)",
         "objectives.reparameterize(mean, logvar, eps)",
         lambda tiny, binary: test_models.test_a_slipped_vae_draws_with_the_variance_as_the_deviation(
@@ -402,91 +393,91 @@ MUTATIONS = [
     ),
     Mutation(
         "rectified probability not kept from zero",
-        likelihoods,
+        "models",
         "tf.clip_by_value(output, 1e-7, 1 - 1e-7)",
         "tf.clip_by_value(output, 0, 1)",
         of_family("bernoulli, rectified"),
     ),
     Mutation(
         "floor of the variance dropped",
-        networks,
+        "models",
         "keras.ops.logaddexp(s, math.log(self.floor))",
         "s",
         without_fixtures(test_networks.test_the_variance_is_the_floor_and_an_exponential),
     ),
     Mutation(
         "planes of the last layer shifted the other way",
-        networks,
+        "models",
         "2 - i : 2 - i + height",
         "i : i + height",
         the_last_layer,
     ),
     Mutation(
         "gradient of the last layer by the kernel turned around",
-        networks,
+        "models",
         "tf.nn.conv2d(upstream, kernel, 1",
         "tf.nn.conv2d(upstream, kernel[::-1, ::-1], 1",
         the_last_layer,
     ),
     Mutation(
         "gradient of a bias summed in half precision",
-        networks,
+        "models",
         "outputs + tf.cast(self.bias, outputs.dtype)",
         "tf.nn.bias_add(outputs, tf.cast(self.bias, outputs.dtype))",
         the_bias_in_half_precision,
     ),
     Mutation(
         "squares of the gradient not corrected for their start",
-        training,
+        "training",
         "beta2_power=beta_2**step",
         "beta2_power=0 * beta_2",
         the_optimizer,
     ),
     Mutation(
         "learning rate that does not climb",
-        training,
+        "training",
         "tf.minimum(climbed, left)",
         "left",
         lambda tiny, binary: test_training.test_linear_decay_climbs_and_falls_in_straight_lines(0.25),
     ),
     Mutation(
         "samples judged by other digits",
-        evaluation,
+        "measures",
         "vae.sample(len(labels), seed, labels).numpy(), labels)",
         "vae.sample(len(labels), seed, labels).numpy(), labels[::-1])",
         without_fixtures(test_evaluation.test_samples_are_judged_by_the_digits_that_were_asked_for),
     ),
     Mutation(
         "images set aside trained on",
-        recipes,
+        "course",
         "train[run.first : run.first + run.train_images]",
         "train[: run.train_images]",
         without_fixtures(test_recipes.test_a_run_begins_with_its_first_image_and_labels_go_with_images),
     ),
     Mutation(
         "KL of the graph with the wrong sign",
-        graph_era,
+        "course",
         "kl = -0.5 * v1.reduce_sum(",
         "kl = 0.5 * v1.reduce_sum(",
         of_the_graph(test_graph_era.test_every_quantity_is_that_of_its_formula, "squared_error"),
     ),
     Mutation(
         "squared error of the graph averaged over pixels",
-        graph_era,
+        "course",
         "reconstruction_loss = v1.reduce_sum(per_pixel, 1)",
         "reconstruction_loss = v1.reduce_mean(per_pixel, 1)",
         of_the_graph(test_graph_era.test_every_quantity_is_that_of_its_formula, "squared_error"),
     ),
     Mutation(
         "variance of the graph used as standard deviation",
-        graph_era,
+        "course",
         "mean + v1.sqrt(v1.exp(logvar)) * eps",
         "mean + v1.exp(logvar) * eps",
         of_the_graph(test_graph_era.test_every_quantity_is_that_of_its_formula, "cross_entropy"),
     ),
     Mutation(
         "loss of the graph measured after the step",
-        graph_era,
+        "course",
         """            total += session.run(program.loss, feed_dict=feed)
             session.run(program.train_step, feed_dict=feed)
 """,
@@ -507,7 +498,7 @@ def test_a_mutated_module_is_restored_even_after_a_failure():
     before, vae = dict(vars(models)), models.VAE
 
     def fail():
-        with mutated(models, '"elbo": objectives.elbo(*terms),', '"elbo": objectives.elbo(*terms, self.beta),'):
+        with mutated("models", '"elbo": objectives.elbo(*terms),', '"elbo": objectives.elbo(*terms, self.beta),'):
             assert models.VAE is not vae
             raise ZeroDivisionError
 

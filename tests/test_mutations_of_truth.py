@@ -13,7 +13,8 @@ import test_importance
 import test_tightness
 from mutations import Mutation, check, without_fixtures
 
-from vaecourse import annealing, audit, broken, diagnosis, findings, flows, importance, linear_gaussian, tightness
+from vaecourse import measures, specimens
+from vaecourse.models import linear_gaussian
 
 
 def of_tightness(test: Callable) -> Callable:
@@ -28,7 +29,7 @@ def of_tightness(test: Callable) -> Callable:
 
 
 def the_fit(model, vae, x, images):
-    fitted = tightness.fitted_posteriors(vae, images, 150, samples=64, evaluation_samples=400, progress=False)
+    fitted = measures.fitted_posteriors(vae, images, 150, samples=64, evaluation_samples=400, progress=False)
     test_tightness.test_fitted_posteriors_are_the_best_diagonal_gaussians(model, fitted, x)
 
 
@@ -59,84 +60,84 @@ def of_two_groups(test: Callable) -> Callable:
 MUTATIONS = [
     Mutation(
         "σ read where the KL has log σ²",
-        audit,
+        "clinic",
         '"log σ²": lambda v: np.exp(v / 2)',
         '"log σ²": lambda v: np.exp(v / 3)',
         without_fixtures(test_audit.test_what_kl_and_sampler_read_as_what_is_told, "log σ²", "σ", False),
     ),
     Mutation(
         "β·σ² taken for β·2σ²",
-        audit,
+        "clinic",
         '"Gaussian": ("sigma2", 2.0,',
         '"Gaussian": ("sigma2", 1.0,',
         without_fixtures(test_audit.test_a_scale_that_contradicts_the_normalizer_is_refused),
     ),
     Mutation(
         "losses averaged over pixels taken to have no normalizer",
-        audit,
+        "clinic",
         "for factor in (1.0, batch, 1 / pixels, batch / pixels):",
         "for factor in (1.0, batch):",
         without_fixtures(test_audit.recover, ("Gaussian", "mean"), 0.4, 0.7, "mean over pixels"),
     ),
     Mutation(
         "any constant taken for a normalizer",
-        audit,
+        "clinic",
         "for factor in (1.0, batch, 1 / pixels, batch / pixels):",
         "constant, batch = normalizer(1 / unit / likelihood.slope) * pixels, 1\n    for factor in (1.0,):",
         without_fixtures(test_audit.test_without_a_normalizer_only_the_product_is_known, 3.0, 0),
     ),
     Mutation(
         "outputs probed between 0 and 1 alone",
-        audit,
+        "clinic",
         'if line.name[1] != "probability":',
         "if False:",
         without_fixtures(test_audit.test_a_loss_that_is_no_known_likelihood_is_none_of_these, "Huber"),
     ),
     Mutation(
         "the two terms never varied together",
-        audit,
+        "clinic",
         "    return bool(straight and",
         "    return bool(True or",
         without_fixtures(test_audit.test_a_product_of_the_terms_is_not_taken_for_a_sum),
     ),
     Mutation(
         "weight of the KL not compared between batches",
-        audit,
-        "double = _Prober(loss, (2 * batch_size, *image_shape), (2 * batch_size, latent_dim))",
+        "clinic",
+        "double = probing.Prober(loss, (2 * batch_size, *image_shape), (2 * batch_size, latent_dim))",
         "double = probe",
         without_fixtures(test_audit.test_a_beta_that_depends_on_the_batch_is_told),
     ),
     Mutation(
         "sampled KL probed at one side of the noise",
-        audit,
+        "clinic",
         "for sign in (1, -1)]",
         "for sign in (1, 1)]",
         without_fixtures(test_audit.test_a_sampled_kl_is_averaged_exactly_over_two_values_of_its_noise),
     ),
     Mutation(
         "sign of the KL lost",
-        audit,
+        "clinic",
         "product = kl.slope / likelihood.slope",
         "product = abs(kl.slope / likelihood.slope)",
         without_fixtures(test_audit.test_a_kl_that_is_subtracted_has_a_negative_beta),
     ),
     Mutation(
         "any sampler of a known kind taken for that of the KL",
-        audit,
+        "clinic",
         "if reads == posterior:",
         "if reads:",
         without_fixtures(test_audit.test_what_kl_and_sampler_read_as_what_is_told, "log σ²", "log σ", True),
     ),
     Mutation(
         "bounds of overlapping samples: those of the first group only",
-        tightness,
+        "measures",
         ".numpy().mean(axis=0, dtype=float)",
         ".numpy()[0].astype(float)",
         without_fixtures(test_tightness.test_bounds_are_averages_over_disjoint_groups),
     ),
     Mutation(
         "every portion of the weights from the same noise",
-        tightness,
+        "measures",
         "stateless_fold_in([seed, first], start)",
         "stateless_fold_in([seed, first], 0 * start)",
         of_tightness(
@@ -147,9 +148,9 @@ MUTATIONS = [
     ),
     Mutation(
         "weights without the proposal's density",
-        tightness,
-        "return _log_likelihood(vae, x, z) - objectives.monte_carlo_kl(mean, logvar, eps)",
-        "return _log_likelihood(vae, x, z)",
+        "measures",
+        "return vae.log_likelihood(x, z) - objectives.monte_carlo_kl(mean, logvar, eps)",
+        "return vae.log_likelihood(x, z)",
         of_tightness(
             lambda model, vae, x, images: test_tightness.test_the_mean_of_the_log_weights_is_the_exact_elbo(
                 model, vae, images, x
@@ -158,56 +159,56 @@ MUTATIONS = [
     ),
     Mutation(
         "posteriors fitted to the likelihood alone",
-        tightness,
+        "measures",
         "objectives.elbo(expected, objectives.analytic_kl(*q))",
         "objectives.elbo(expected, 0 * objectives.analytic_kl(*q))",
         of_tightness(the_fit),
     ),
     Mutation(
         "log-variances of the fit moved by half",
-        tightness,
+        "measures",
         "logvar + shift_logvar",
         "logvar + 0 * shift_logvar",
         of_tightness(the_fit),
     ),
     Mutation(
         "approximation and amortization exchanged",
-        tightness,
+        "measures",
         "exact - fitted, fitted - encoded, exact - encoded",
         "fitted - encoded, exact - fitted, exact - encoded",
         without_fixtures(test_tightness.test_gaps_are_differences_image_by_image),
     ),
     Mutation(
         "annealed chains that accept by the density of the step before",
-        annealing,
+        "measures",
         "kernel.bootstrap_results(state), seed=seed)",
         "previous.inner_results, seed=seed)",
         without_fixtures(test_tightness.test_annealed_weights_have_the_mean_p, 2, 40),
     ),
     Mutation(
         "annealed weights averaged as logarithms",
-        annealing,
+        "measures",
         "objectives.importance_weighted_bound(self.log_weights).numpy()",
         "tf.reduce_mean(self.log_weights, axis=0).numpy()",
         without_fixtures(test_tightness.test_annealed_weights_have_the_mean_p, 2, 40),
     ),
     Mutation(
         "proposal inflated in its deviation, not its covariance",
-        linear_gaussian,
+        "models",
         "np.sqrt(inflation) * exact.scale_tril",
         "inflation * exact.scale_tril",
         without_fixtures(test_tightness.test_weights_have_their_mean_and_bounds_their_gap_in_closed_form, 10),
     ),
     Mutation(
         "second moment of a proposal that is too narrow taken for finite",
-        linear_gaussian,
+        "models",
         ".min() <= 0:",
         ".min() <= -np.inf:",
         without_fixtures(test_tightness.test_mean_field_at_fifty_latents_is_where_importance_sampling_fails),
     ),
     Mutation(
         "the double reparameterization forgets the second weight",
-        importance,
+        "",
         "lambda upstream: upstream * later[0]",
         "lambda upstream: upstream",
         lambda tiny, binary: test_importance.test_the_gradients_are_the_formulas_of_the_papers(
@@ -216,14 +217,14 @@ MUTATIONS = [
     ),
     Mutation(
         "log q keeps the derivative by its own mean",
-        importance,
+        "",
         "eps += (z - tf.stop_gradient(z)) * tf.exp(-0.5 * logvar)",
         "eps += (z - mean - tf.stop_gradient(z - mean)) * tf.exp(-0.5 * logvar)",
         lambda tiny, binary: test_importance.test_at_the_true_posterior_the_landing_is_stuck_for_every_noise(4),
     ),
     Mutation(
         "the weights are normalized over the images",
-        importance,
+        "",
         "tf.nn.softmax(log_weights, axis=0)",
         "tf.nn.softmax(log_weights, axis=1)",
         lambda tiny, binary: test_importance.test_the_gradients_are_the_formulas_of_the_papers(
@@ -232,119 +233,119 @@ MUTATIONS = [
     ),
     Mutation(
         "every epoch has the order of the first",
-        importance,
-        "data.batches(grays, batch_size, seed, step)",
-        "data.batches(grays, batch_size, seed)",
+        "",
+        "return batches(grays, batch_size, seed, step)",
+        "return batches(grays, batch_size, seed)",
         lambda tiny, binary: test_importance.test_every_epoch_visits_the_images_in_its_own_order(),
     ),
     Mutation(
         "the ratio of signal to noise keeps what the noise adds",
-        importance,
+        "",
         "* (n - 3) / (n - 1) - 1 / n",
         "",
         lambda tiny, binary: test_importance.test_signal_and_ratio_are_measured_within_their_errors(0.02, 100),
     ),
     Mutation(
         "the variance of a group is that of its mean",
-        importance,
+        "",
         "np.maximum(squares - total**2 / size, 0) / (size - 1)",
         "np.maximum(squares - total**2 / size, 0) / (size - 1) / size",
         lambda tiny, binary: test_importance.test_moments_are_those_of_the_gradients_one_by_one(),
     ),
     Mutation(
         "log-determinant with the wrong sign",
-        flows,
+        "models.flows",
         "log_det += tf.reduce_sum(log_scale",
         "log_det -= tf.reduce_sum(log_scale",
         of_flows(test_flows.test_the_log_determinant_is_that_of_the_jacobian, latent_dim=2, steps=4),
     ),
     Mutation(
         "log-determinant averaged over latents",
-        flows,
+        "models.flows",
         "log_det += tf.reduce_sum(log_scale",
         "log_det += tf.reduce_mean(log_scale",
         of_flows(test_flows.test_the_log_determinant_is_that_of_the_jacobian, latent_dim=5, steps=2),
     ),
     Mutation(
         "log-determinant of the last step alone",
-        flows,
+        "models.flows",
         "log_det += tf.reduce_sum(log_scale",
         "log_det = tf.reduce_sum(log_scale",
         of_flows(test_flows.test_the_log_determinant_is_that_of_the_jacobian, latent_dim=3, steps=3),
     ),
     Mutation(
         "flow that moves the same half in every step",
-        flows,
+        "models.flows",
         "kept, moved = (last, first) if step % 2 else (first, last)",
         "kept, moved = first, last",
         of_flows(test_flows.test_the_bijector_is_the_same_map_and_undoes_it, latent_dim=2, steps=3),
     ),
     Mutation(
         "bijector with its steps in the wrong order",
-        flows,
+        "models.flows",
         "of(step) for step in reversed(range(self.steps))",
         "of(step) for step in range(self.steps)",
         of_flows(test_flows.test_the_bijector_is_the_same_map_and_undoes_it, latent_dim=2, steps=3),
     ),
     Mutation(
         "flow that does not know the image",
-        flows,
+        "models.flows",
         "inputs = tf.concat([kept, context], axis=-1)",
         "inputs = tf.concat([kept, 0 * context], axis=-1)",
         of_flows(test_flows.test_every_coordinate_moves_and_depends_on_the_others_and_on_the_context),
     ),
     Mutation(
         "flow that does not begin as the identity",
-        flows,
+        "models.flows",
         'kernel_initializer="zeros"',
         'kernel_initializer="ones"',
         of_flows(test_flows.test_a_flow_at_its_initial_weights_is_a_vae, steps=4, samples=1),
     ),
     Mutation(
         "flow whose initial weights do not depend on the seed",
-        flows,
+        "models.flows",
         "seed = 1000 * self.seed + step",
         "seed = 1000 + step",
         of_flows(test_flows.test_initial_weights_are_a_function_of_the_seed),
     ),
     Mutation(
         "bound without the log-determinant",
-        flows,
+        "models.flows",
         "objectives.sampled_kl(z, eps, logvar) - log_det",
         "objectives.sampled_kl(z, eps, logvar)",
         of_flows(test_flows.test_the_terms_are_those_of_the_distributions),
     ),
     Mutation(
         "bound with the log-determinant added to the KL",
-        flows,
+        "models.flows",
         "objectives.sampled_kl(z, eps, logvar) - log_det",
         "objectives.sampled_kl(z, eps, logvar) + log_det",
         of_flows(test_flows.test_the_elbo_is_below_the_exact_likelihood_by_the_divergence_from_the_posterior),
     ),
     Mutation(
         "density of the noise taken after the flow",
-        flows,
+        "models.flows",
         "objectives.sampled_kl(z, eps, logvar)",
         "objectives.sampled_kl(z, flowed, logvar)",
         of_flows(test_flows.test_the_mean_weight_is_the_likelihood),
     ),
     Mutation(
         "posterior without its flow",
-        flows,
+        "models.flows",
         "tfb.Chain([normal, flow])",
         "normal",
         of_flows(test_flows.test_the_terms_are_those_of_the_distributions),
     ),
     Mutation(
         "posterior with the flow after the normal distribution",
-        flows,
+        "models.flows",
         "tfb.Chain([normal, flow])",
         "tfb.Chain([flow, normal])",
         of_flows(test_flows.test_the_terms_are_those_of_the_distributions),
     ),
     Mutation(
         "analytic KL accepted with a flow",
-        flows,
+        "models.flows",
         'if kl != "monte_carlo":',
         'if kl not in ("monte_carlo", "analytic"):',
         of_flows(
@@ -355,28 +356,28 @@ MUTATIONS = [
     ),
     Mutation(
         "weight of the KL in the unit of the loss",
-        diagnosis,
+        "clinic",
         "kl_slope / slope if slope > 0",
         "kl_slope if slope > 0",
         of_a_diagnosis(test_diagnosis.test_weight_and_scale_of_the_kl_are_read_off_the_loss, 0),
     ),
     Mutation(
         "Monte Carlo KL probed with noise of one sign",
-        diagnosis,
+        "clinic",
         "losses.append((up + down) / 2)",
         "losses.append(up)",
         of_a_diagnosis(test_diagnosis.test_weight_and_scale_of_the_kl_are_read_off_the_loss, 1),
     ),
     Mutation(
         "assumed variance taken for the standard deviation",
-        diagnosis,
+        "clinic",
         "np.stack([mean, np.exp(logvar / 2)])",
         "np.stack([mean, np.exp(logvar)])",
         of_a_diagnosis(test_diagnosis.test_what_the_sampler_draws_is_compared_with_what_the_kl_assumes, 0.5),
     ),
     Mutation(
         "log-variances hidden behind large means",
-        diagnosis,
+        "clinic",
         "_unexplained(kls[:6], losses[:6], kl_slope)",
         "_unexplained(kls, losses, kl_slope)",
         of_a_diagnosis(
@@ -385,42 +386,42 @@ MUTATIONS = [
     ),
     Mutation(
         "mutual information without the number of images",
-        diagnosis,
+        "clinic",
         ".numpy() + np.log(len(z))",
         ".numpy()",
         of_two_groups(test_diagnosis.test_the_decomposition_of_the_kl_is_that_of_a_mixture),
     ),
     Mutation(
         "aggregate posterior of the means alone",
-        diagnosis,
+        "clinic",
         "covariance + np.diag(np.exp(logvar).mean(axis=0))",
         "covariance + 1e-9 * np.eye(len(center))",
         of_two_groups(test_diagnosis.test_the_decomposition_of_the_kl_is_that_of_a_mixture),
     ),
     Mutation(
         "pixels without gradient counted though they are right",
-        diagnosis,
+        "clinic",
         "float(flat[wrong].mean())",
         "float(flat.mean())",
         of_a_diagnosis(test_diagnosis.test_pixels_that_are_wrong_and_cannot_learn_are_counted),
     ),
     Mutation(
         "variance of decoded pixels over pixels",
-        diagnosis,
+        "clinic",
         "np.var(decoded, axis=0).mean()",
         "np.var(decoded)",
         of_a_diagnosis(test_diagnosis.test_the_decoder_of_a_linear_model_varies_over_the_prior_as_its_weights_say),
     ),
     Mutation(
         "networks not put back",
-        diagnosis,
+        "clinic",
         "vars(vae).update({name: stand_in.network for name, stand_in in stand_ins.items()})",
         "pass",
         of_a_diagnosis(test_diagnosis.test_the_networks_are_put_back_after_a_failure),
     ),
     Mutation(
         "β = 1/d not told from any small β",
-        findings,
+        "clinic",
         "elif near(beta, 1 / d):",
         "elif near(beta, 1 / pixels):",
         of_a_diagnosis(
@@ -433,18 +434,18 @@ MUTATIONS = [
     ),
     Mutation(
         "a report that obeys what it shows",
-        findings,
+        "clinic",
         "html.escape(text) for text in astuple(finding)",
         "text for text in astuple(finding)",
         without_fixtures(test_diagnosis.test_html_shows_what_it_is_given_and_does_not_obey),
     ),
     Mutation(
         "KL that was to be averaged summed",
-        broken,
+        "course",
         "-log_likelihood + kl / vae.latent_dim",
         "-log_likelihood + kl",
         lambda tiny, binary: test_broken.test_a_loss_has_the_weights_of_its_slip(
-            binary[:16], "kl averaged", 1, 1 / broken.LATENT_DIM
+            binary[:16], "kl averaged", 1, 1 / specimens.LATENT_DIM
         ),
     ),
 ]

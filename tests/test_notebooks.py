@@ -68,7 +68,7 @@ def test_an_output_that_is_not_compared_is_checked_by_its_cell(name):
 @every_chapter
 def test_only_the_budget_line_may_print_unchecked(name):
     lines = [cell.source for cell in chapters.code_cells(READ[name]) if "budget" in chapters.tags(cell)]
-    assert lines in ([], ["budget = training.chapter_budget()\nprint(budget)"])
+    assert lines in ([], ["budget = course.chapter_budget()\nprint(budget)"])
 
 
 @every_chapter

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from vaecourse import VAE, data, digit_models, likelihoods, models, networks, recipes, training
+from vaecourse import VAE, course, data, likelihoods, models, networks, recipes, specimens
 
 each_recipe = pytest.mark.parametrize("name", recipes.RECIPES)
 
 
 @pytest.fixture(scope="module")
 def budget(digits):
-    return training.Budget(digits, "quick")
+    return course.Budget(digits, "quick")
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def full_budget():
     """The full budget, with blank images in place of MNIST's."""
     blank = np.zeros((60_000, 28, 28), np.uint8)
     labels = np.zeros(60_000, np.uint8)
-    return training.Budget(data.Images("mnist", blank, labels, blank[:10_000], labels[:10_000]), "full")
+    return course.Budget(data.Images("mnist", blank, labels, blank[:10_000], labels[:10_000]), "full")
 
 
 @each_recipe
@@ -30,7 +30,7 @@ def test_a_recipe_names_parts_that_there_are(name):
     recipe = recipes.get(name)
     assert recipe is recipes.RECIPES[name]
     assert recipe.network in vars(networks)
-    assert recipe.model in {**vars(models), **vars(digit_models)}
+    assert recipe.model in {**vars(models), **vars(specimens)}
     assert isinstance(likelihoods.get(recipe.likelihood, **recipe.likelihood_options), likelihoods.Likelihood)
     assert recipe.pixels in ("thresholded", "grays")
     assert recipe.schedule in ("constant", "cosine", "linear")
@@ -51,7 +51,7 @@ def test_a_recipe_says_where_it_is_trained_and_what_its_source_reports(name):
 @each_recipe
 def test_a_recipe_has_a_band_for_every_mode(name):
     runs = recipes.get(name).runs
-    assert tuple(runs) == training.MODES
+    assert tuple(runs) == course.MODES
     for run in runs.values():
         assert isinstance(run, recipes.Run)
         assert min(run.epochs, run.train_images, run.test_images) >= 1
@@ -246,7 +246,7 @@ def test_the_loss_of_zeldes_is_that_of_its_source(budget, a_batch):
 def test_a_run_begins_with_its_first_image_and_labels_go_with_images():
     numbers = np.arange(60, dtype=np.uint8)
     images = np.tile(numbers[:, np.newaxis, np.newaxis], (1, 28, 28))
-    budget = training.Budget(data.Images("digits", images, numbers % 10, images[::-1], numbers[::-1] % 10), "quick")
+    budget = course.Budget(data.Images("digits", images, numbers % 10, images[::-1], numbers[::-1] % 10), "quick")
     run = recipes.Run(1, 20, 15, recipes.Band(-1.0, 1.0), first=7)
     recipe = recipes.Recipe("none", "none", "mlp", "grays", 100, 1e-3, {"digits/quick": run})
     for part, expected in zip(recipe.images(budget), (np.arange(7, 27), np.arange(59, 44, -1)), strict=True):

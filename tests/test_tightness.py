@@ -9,7 +9,9 @@ import pytest
 import tensorflow as tf
 from scipy import special, stats
 
-from vaecourse import VAE, annealing, data, digit_models, evaluation, likelihoods, linear_gaussian, networks, tightness
+from vaecourse import VAE, data, likelihoods, measures, models, networks
+from vaecourse.measures import gaps
+from vaecourse.models import linear_gaussian
 
 SHAPE = (4, 5, 1)
 N = 12
@@ -52,7 +54,7 @@ def images(vae, x):
 
 
 def weights_of(vae, images, samples=40, **options) -> np.ndarray:
-    return tightness.log_weights(vae, images, samples, progress=False, **options)
+    return measures.log_weights(vae, images, samples, progress=False, **options)
 
 
 # --- importance weights -------------------------------------------------------------------------------------------
@@ -92,7 +94,7 @@ def test_a_posterior_can_be_given_and_meets_the_same_noise(model, vae, images, x
 
 def test_bounds_are_averages_over_disjoint_groups():
     log_weights = np.random.default_rng(0).normal(size=(10, 3))
-    bounds = tightness.importance_bounds(log_weights, [1, 4, 10])
+    bounds = measures.importance_bounds(log_weights, [1, 4, 10])
     np.testing.assert_allclose(bounds[1], log_weights.mean(axis=0), rtol=1e-12)
     halves = [special.logsumexp(part, axis=0) - np.log(4) for part in (log_weights[:4], log_weights[4:8])]
     np.testing.assert_allclose(bounds[4], np.mean(halves, axis=0), rtol=1e-12)
@@ -100,7 +102,7 @@ def test_bounds_are_averages_over_disjoint_groups():
 
 
 def test_bounds_lie_between_the_elbo_and_the_log_likelihood_and_rise(model, vae, images, x):
-    bounds = tightness.importance_bounds(weights_of(vae, images, 4000), [1, 10, 100, 4000])
+    bounds = measures.importance_bounds(weights_of(vae, images, 4000), [1, 10, 100, 4000])
     means = [bound.mean() for bound in bounds.values()]
     assert (np.diff(means) > 0).all()
     np.testing.assert_allclose(bounds[4000], model.log_prob(x), atol=0.15)
@@ -109,7 +111,7 @@ def test_bounds_lie_between_the_elbo_and_the_log_likelihood_and_rise(model, vae,
 @pytest.mark.parametrize("size", [0, 11])
 def test_more_samples_than_there_are_make_no_bound(size):
     with pytest.raises(ValueError, match=f"sizes from 1 to the 10 samples there are, got {size}"):
-        tightness.importance_bounds(np.zeros((10, 2)), [size])
+        measures.importance_bounds(np.zeros((10, 2)), [size])
 
 
 @pytest.mark.parametrize("d", [2, 10, 50])
@@ -125,7 +127,7 @@ def test_weights_have_their_mean_and_bounds_their_gap_in_closed_form(d):
     assert variance == pytest.approx((1.44 / 1.4) ** (d / 2) - 1, rel=1e-9)
     assert abs(((ratios - 1) ** 2).mean() - variance) < 4 * stats.sem((ratios - 1) ** 2)
     K = 100
-    bounds = tightness.importance_bounds(np.log(ratios).reshape(-1, K).T, [K])[K]
+    bounds = measures.importance_bounds(np.log(ratios).reshape(-1, K).T, [K])[K]
     # The mean of the weights, whose expectation is known, takes out most of the noise.
     gaps = ratios.reshape(-1, K).mean(axis=1) - 1 - bounds
     assert abs(gaps.mean() - variance / (2 * K)) < 4 * stats.sem(gaps)
@@ -163,7 +165,7 @@ def test_mean_field_at_fifty_latents_is_where_importance_sampling_fails():
     mean, logvar = model.mean_field_posterior(x)
     assert model.weight_second_moment(np.diag(np.exp(logvar[0]))) == np.inf
     eps = np.random.default_rng(0).normal(size=(500, *mean.shape))
-    bounds = tightness.importance_bounds(model.log_weights(x, mean, logvar, eps).numpy(), [500])[500]
+    bounds = measures.importance_bounds(model.log_weights(x, mean, logvar, eps).numpy(), [500])[500]
     assert (model.log_prob(x) - bounds).numpy().mean() > 1
 
 
@@ -172,11 +174,11 @@ def test_mean_field_at_fifty_latents_is_where_importance_sampling_fails():
 
 @pytest.fixture(scope="module")
 def fitted(vae, images):
-    return tightness.fitted_posteriors(vae, images, steps=150, samples=64, evaluation_samples=400, progress=False)
+    return measures.fitted_posteriors(vae, images, steps=150, samples=64, evaluation_samples=400, progress=False)
 
 
 def test_fitted_posteriors_are_the_best_diagonal_gaussians(model, fitted, x):
-    assert isinstance(fitted, tightness.FittedPosteriors)
+    assert isinstance(fitted, measures.FittedPosteriors)
     mean, logvar = model.mean_field_posterior(x)
     np.testing.assert_allclose(fitted.mean, mean, atol=0.02)
     np.testing.assert_allclose(fitted.logvar, logvar, atol=0.1)
@@ -189,18 +191,18 @@ def test_fitted_posteriors_are_the_best_diagonal_gaussians(model, fitted, x):
 def test_a_fit_may_start_elsewhere(model, vae, fitted, images):
     start = 0.8 * fitted.mean, np.full_like(fitted.mean, -2.0)
     options = {"samples": 64, "evaluation_samples": 400, "progress": False}
-    moved = tightness.fitted_posteriors(vae, images, 150, start=start, **options)
+    moved = measures.fitted_posteriors(vae, images, 150, start=start, **options)
     np.testing.assert_allclose(moved.mean, fitted.mean, atol=0.05)
     np.testing.assert_allclose(moved.elbo, fitted.elbo, atol=0.1)
     with pytest.raises(ValueError, match=r"expected mean and logvar \(12, 3\)"):
-        tightness.fitted_posteriors(vae, images, start=(start[0][:2], start[1]))
+        measures.fitted_posteriors(vae, images, start=(start[0][:2], start[1]))
 
 
 def test_gaps_are_those_of_the_closed_forms_and_add_up(model, vae, fitted, images, x):
     encoded = [part.numpy().astype(float) for part in vae.posterior_parameters(images)]
     best = model.mean_field_posterior(x)
     elbos = weights_of(vae, images, 400).mean(axis=0)
-    gaps = tightness.Gaps.of(model.log_prob(x).numpy(), fitted.elbo, elbos)
+    gaps = measures.Gaps.of(model.log_prob(x).numpy(), fitted.elbo, elbos)
     assert gaps.approximation.mean == pytest.approx(np.mean(model.gap(x, *best)), abs=0.1)
     assert gaps.amortization.mean == pytest.approx(np.mean(model.elbo(x, *best) - model.elbo(x, *encoded)), abs=0.1)
     assert gaps.total.standard_error < 0.3 * gaps.elbo.standard_error  # paired
@@ -208,21 +210,21 @@ def test_gaps_are_those_of_the_closed_forms_and_add_up(model, vae, fitted, image
 
 def test_gaps_are_differences_image_by_image():
     exact, fitted, encoded = np.random.default_rng(0).normal(size=(3, 40))
-    gaps = tightness.Gaps.of(exact, fitted, encoded)
-    assert gaps.approximation == evaluation.Estimate.of(exact - fitted)
-    assert gaps.amortization == evaluation.Estimate.of(fitted - encoded)
-    assert gaps.total == evaluation.Estimate.of(exact - encoded)
-    assert (gaps.log_likelihood, gaps.elbo) == (evaluation.Estimate.of(exact), evaluation.Estimate.of(encoded))
-    assert gaps.fitted_elbo == evaluation.Estimate.of(fitted)
+    gaps = measures.Gaps.of(exact, fitted, encoded)
+    assert gaps.approximation == measures.Estimate.of(exact - fitted)
+    assert gaps.amortization == measures.Estimate.of(fitted - encoded)
+    assert gaps.total == measures.Estimate.of(exact - encoded)
+    assert (gaps.log_likelihood, gaps.elbo) == (measures.Estimate.of(exact), measures.Estimate.of(encoded))
+    assert gaps.fitted_elbo == measures.Estimate.of(fitted)
     with pytest.raises(ValueError, match=r"three arrays \(n,\) of one length"):
-        tightness.Gaps.of(np.zeros(3), np.zeros(4), np.zeros(3))
+        measures.Gaps.of(np.zeros(3), np.zeros(4), np.zeros(3))
 
 
 def test_images_are_fitted_side_by_side_and_decoders_left_alone(vae, images, monkeypatch):
     before = [weight.copy() for weight in vae.get_weights()]
-    together = tightness.fitted_posteriors(vae, images, 100, samples=64, evaluation_samples=2, progress=False)
-    monkeypatch.setattr(tightness, "_BATCH", 1)
-    in_batches = tightness.fitted_posteriors(vae, images, 100, samples=64, evaluation_samples=2, progress=False)
+    together = measures.fitted_posteriors(vae, images, 100, samples=64, evaluation_samples=2, progress=False)
+    monkeypatch.setattr(gaps, "_BATCH", 1)
+    in_batches = measures.fitted_posteriors(vae, images, 100, samples=64, evaluation_samples=2, progress=False)
     assert np.shape(together.elbo) == (N,)
     np.testing.assert_allclose(in_batches.mean, together.mean, atol=0.01)  # in another noise
     for weight, kept in zip(vae.get_weights(), before, strict=True):
@@ -232,7 +234,7 @@ def test_images_are_fitted_side_by_side_and_decoders_left_alone(vae, images, mon
 @pytest.mark.parametrize("options", [{"steps": 0}, {"samples": 3}, {"samples": 0}])
 def test_fits_without_steps_or_pairs_of_samples_are_refused(vae, images, options):
     with pytest.raises(ValueError, match="steps ≥ 1 and an even number of samples"):
-        tightness.fitted_posteriors(vae, images, progress=False, **options)
+        measures.fitted_posteriors(vae, images, progress=False, **options)
 
 
 # --- annealed importance sampling ---------------------------------------------------------------------------------
@@ -244,11 +246,11 @@ def test_annealed_weights_have_the_mean_p(d, steps):
     model = linear_gaussian.LinearGaussian.random(20, d, seed=d)
     x = model.sample(2, seed=d)
     deviation = np.tile(np.sqrt(np.diag(model.posterior_covariance)), (2, 1))
-    annealed = annealing.anneal(lambda z: model.log_likelihood(x, z), deviation, (0, d), 3000, steps)
+    annealed = measures.anneal(lambda z: model.log_likelihood(x, z), deviation, (0, d), 3000, steps)
     ratios = np.exp(annealed.log_weights - model.log_prob(x))
     np.testing.assert_array_less(np.abs(ratios.mean(axis=0) - 1), 4 * stats.sem(ratios))
     assert stats.sem(ratios).max() < 0.1
-    assert isinstance(annealed, annealing.Annealed)
+    assert isinstance(annealed, measures.Annealed)
     assert annealed.log_weights.dtype == tf.float64
     assert annealed.acceptance.numpy().min() > 0.8
     np.testing.assert_allclose(annealed.log_likelihood, np.log(ratios.mean(axis=0)) + model.log_prob(x), rtol=1e-12)
@@ -256,7 +258,7 @@ def test_annealed_weights_have_the_mean_p(d, steps):
 
 
 def test_annealed_chains_through_a_decoder_find_log_p(model, vae, images, x):
-    annealed = tightness.annealed_importance_sampling(vae, images, progress=False, chains=32, steps=60)
+    annealed = measures.annealed_importance_sampling(vae, images, progress=False, chains=32, steps=60)
     assert annealed.log_weights.shape == (32, N)
     assert annealed.acceptance.shape == (N,)
     off = (annealed.log_likelihood - model.log_prob(x).numpy()) / annealed.standard_error
@@ -267,9 +269,9 @@ def test_annealed_chains_through_a_decoder_find_log_p(model, vae, images, x):
 @pytest.mark.parametrize("settings", [{"chains": 0}, {"steps": 0}, {"leapfrogs": 0}, {"step_size": 0.0}])
 def test_chains_that_cannot_move_are_refused(settings):
     with pytest.raises(ValueError, match="at least one chain, step and leapfrog and a positive step size"):
-        annealing.anneal(lambda z: z[..., 0], np.ones((1, 2)), (0, 0), **settings)
+        measures.anneal(lambda z: z[..., 0], np.ones((1, 2)), (0, 0), **settings)
     with pytest.raises(ValueError, match=r"deviations of shape \(n, d\), got \(2,\)"):
-        annealing.anneal(lambda z: z[..., 0], np.ones(2), (0, 0))
+        measures.anneal(lambda z: z[..., 0], np.ones(2), (0, 0))
 
 
 # --- the convolutional model of two latents -----------------------------------------------------------------------
@@ -285,13 +287,13 @@ def convolutional(digits):
     vae = VAE(*networks.convolutional(2, filters=(8, 8), seed=0))
     vae.compile(keras.optimizers.Adam(5e-3))
     vae.fit(binary, epochs=2, verbose=0)
-    return vae, binary[:5], evaluation.exact_log_likelihood(vae, binary[:5], **GRID)
+    return vae, binary[:5], measures.exact_log_likelihood(vae, binary[:5], **GRID)
 
 
 def test_importance_sampling_and_quadrature_agree_on_the_convolutional_model(convolutional):
     """From a proposal that is sure to cover the posterior: the moments of the grid, the variances tripled."""
     vae, images, exact = convolutional
-    axes, log_density = evaluation.exact_posterior(vae, images, **GRID)
+    axes, log_density = measures.exact_posterior(vae, images, **GRID)
     mass = np.exp(log_density) / np.exp(log_density).sum(axis=(1, 2), keepdims=True)
     sides = [(mass.sum(axis=1), axes[0]), (mass.sum(axis=2), axes[1])]
     mean = np.stack([density @ axis for density, axis in sides], axis=-1)
@@ -300,13 +302,13 @@ def test_importance_sampling_and_quadrature_agree_on_the_convolutional_model(con
     ratios = np.exp(log_weights - exact)
     np.testing.assert_array_less(np.abs(ratios.mean(axis=0) - 1), 4.5 * stats.sem(ratios))
     assert stats.sem(ratios).max() < 0.1
-    bounds = tightness.importance_bounds(log_weights, [1, 10, 2000])
+    bounds = measures.importance_bounds(log_weights, [1, 10, 2000])
     assert np.all(np.diff([*(bound.mean() for bound in bounds.values()), exact.mean()]) > -0.05)
 
 
 def test_the_posterior_on_the_grid_is_normalized_and_that_of_bayes(convolutional):
     vae, images, exact = convolutional
-    axes, log_density = evaluation.exact_posterior(vae, images, **GRID)
+    axes, log_density = measures.exact_posterior(vae, images, **GRID)
     assert log_density.shape == (len(images), 120, 120)
     mass = np.exp(log_density.astype(float)).sum(axis=(1, 2)) * np.diff(axes[0])[0] * np.diff(axes[1])[0]
     np.testing.assert_allclose(mass, 1, rtol=1e-3)
@@ -314,23 +316,23 @@ def test_the_posterior_on_the_grid_is_normalized_and_that_of_bayes(convolutional
         z = np.array([axes[0, column], axes[1, row]], np.float32)
         bayes = vae.decode(z[np.newaxis]).log_prob(images) + stats.norm.logpdf(z).sum() - exact
         np.testing.assert_allclose(log_density[:, row, column], bayes, atol=0.02)
-    off_center, _ = evaluation.exact_posterior(vae, images[:1], center=(1.0, -2.0), reach=0.5, points=11)
+    off_center, _ = measures.exact_posterior(vae, images[:1], center=(1.0, -2.0), reach=0.5, points=11)
     np.testing.assert_allclose(off_center[:, [0, -1]], [[0.5, 1.5], [-2.5, -1.5]])
 
 
 # --- at the border ------------------------------------------------------------------------------------------------
 
 FUNCTIONS = [
-    lambda vae, images, **options: tightness.log_weights(vae, images, 10, **options),
-    lambda vae, images, **options: tightness.fitted_posteriors(vae, images, 2, evaluation_samples=10, **options),
-    lambda vae, images, **options: tightness.annealed_importance_sampling(vae, images, chains=2, steps=2, **options),
+    lambda vae, images, **options: measures.log_weights(vae, images, 10, **options),
+    lambda vae, images, **options: measures.fitted_posteriors(vae, images, 2, evaluation_samples=10, **options),
+    lambda vae, images, **options: measures.annealed_importance_sampling(vae, images, chains=2, steps=2, **options),
 ]
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_models_and_images_that_cannot_be_used_are_refused(function, tiny, binary):
     with pytest.raises(ValueError, match="from images alone, got a ConditionalVAE"):
-        function(digit_models.ConditionalVAE(*networks.mlp(2, (4,), classes=10, conditional=True)), binary[:2])
+        function(models.ConditionalVAE(*networks.mlp(2, (4,), classes=10, conditional=True)), binary[:2])
     with pytest.raises(ValueError, match="expected images of shape"):
         function(tiny(), binary[:2, :14])
     with pytest.raises(ValueError, match=r"pixels in \{0, 1\}"):
@@ -350,4 +352,4 @@ def test_a_bar_shows_the_progress_unless_it_is_switched_off(function, tiny, bina
 
 def test_no_sample_is_too_few(tiny, binary):
     with pytest.raises(ValueError, match="at least one sample, got 0"):
-        tightness.log_weights(tiny(), binary[:2], 0)
+        measures.log_weights(tiny(), binary[:2], 0)

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from vaecourse import data, fitting, training
+from vaecourse import course, data, training
+from vaecourse.training import trainable
 
 EPOCHS, STEPS_PER_EPOCH = 4, 4
 
@@ -251,7 +252,7 @@ def test_callbacks_that_listen_to_batches_are_told_from_those_that_do_not(tmp_pa
 
 
 def test_a_callback_that_listens_to_batches_hears_every_one(tiny, images, monkeypatch):
-    monkeypatch.setattr(fitting, "STEPS_PER_EXECUTION", 2)
+    monkeypatch.setattr(trainable, "STEPS_PER_EXECUTION", 2)
     vae, counter, epochs = tiny(), Counter(), 20
     assert epochs * STEPS_PER_EPOCH >= 10 * 2
     vae.fit(images, epochs=epochs, verbose=0)
@@ -354,9 +355,9 @@ def test_linear_decay_climbs_and_falls_in_straight_lines(warmup):
 
 
 def test_a_budget_says_what_it_is(digits):
-    budget = training.Budget(digits, "quick")
+    budget = course.Budget(digits, "quick")
     assert budget.mode == "digits/quick"
-    assert budget.mode in training.MODES
-    assert budget.length in training.LENGTHS
+    assert budget.mode in course.MODES
+    assert budget.length in course.LENGTHS
     assert str(budget) == "digits/quick: 1,500 training and 297 test images of 28×28 pixels"
     assert isinstance(budget.images, data.Images)

@@ -1,62 +1,45 @@
 """One variational autoencoder, five tutorials: the companion module of the course.
 
-Rooms, from the ground floor up; a room imports only from the floors below it.
+A package imports only from those above it in this table.
 
-====== ==================================================================
-floor  rooms
-====== ==================================================================
-7      :mod:`~vaecourse.tightness`, :mod:`~vaecourse.diagnosis`
-6      :mod:`~vaecourse.recipes`, :mod:`~vaecourse.evaluation`,
-       :mod:`~vaecourse.findings`
-5      :mod:`~vaecourse.digit_models`, :mod:`~vaecourse.importance`,
-       :mod:`~vaecourse.flows`, :mod:`~vaecourse.broken`
-4      :mod:`~vaecourse.models`, :mod:`~vaecourse.linear_gaussian`
-3      :mod:`~vaecourse.fitting`, :mod:`~vaecourse.audit`,
-       :mod:`~vaecourse.annealing`
-2      :mod:`~vaecourse.objectives`, :mod:`~vaecourse.training`
-1      :mod:`~vaecourse.data`, :mod:`~vaecourse.networks`,
-       :mod:`~vaecourse.likelihoods`, :mod:`~vaecourse.graph_era`,
-       :mod:`~vaecourse.plotting`
-====== ==================================================================
+========================= =============================================================================
+package                   subject
+========================= =============================================================================
+:mod:`vaecourse.data`     data sets, pixels, and the batches of an epoch
+:mod:`vaecourse.training` Keras' `fit`, `evaluate` and `predict`; optimizers; resuming
+:mod:`vaecourse.models`   the models, with their objectives, likelihoods, networks and layers
+:mod:`vaecourse.measures` bounds, log-likelihoods, gaps, the noise of gradients, latents
+:mod:`vaecourse.clinic`   what is wrong with a loss, or with a model
+:mod:`vaecourse.course`   budgets, recipes of the sources, broken models, the program of 2017, plots
+========================= =============================================================================
 
 Everything is in nats per image: sums over pixels and latents, means over the batch.
 """
 
-from vaecourse._quiet import quiet_native_log
+import importlib
+from types import ModuleType
 
-with quiet_native_log():
-    import tensorflow
-    import tensorflow_probability  # noqa: F401
+import vaecourse._start  # noqa: F401, before all that imports TensorFlow
 
-    tensorflow.config.list_physical_devices()  # the search for devices is logged natively, too
-
-from vaecourse import (
-    annealing,
-    audit,
-    broken,
-    data,
-    diagnosis,
-    digit_models,
-    evaluation,
-    findings,
-    fitting,
-    flows,
-    graph_era,
-    importance,
+# isort: split
+from vaecourse import clinic, course, data, measures, models, training
+from vaecourse.clinic import audit, diagnose
+from vaecourse.course import graph_era, recipes, specimens
+from vaecourse.models import (
+    VAE,
+    ConditionalVAE,
+    DigitVAE,
+    FlowVAE,
+    ImportanceWeightedVAE,
+    LinearGaussian,
+    SemiSupervisedVAE,
     likelihoods,
-    linear_gaussian,
-    models,
     networks,
     objectives,
-    recipes,
-    tightness,
-    training,
 )
-from vaecourse.diagnosis import diagnose
-from vaecourse.digit_models import ConditionalVAE, DigitVAE, SemiSupervisedVAE
-from vaecourse.flows import FlowVAE
-from vaecourse.importance import ImportanceWeightedVAE
-from vaecourse.models import VAE
+
+# isort: split
+from vaecourse._earlier import annealing, broken, evaluation, flows, importance, tightness
 
 __version__ = "0.1.0"
 __all__ = [
@@ -65,26 +48,33 @@ __all__ = [
     "DigitVAE",
     "FlowVAE",
     "ImportanceWeightedVAE",
+    "LinearGaussian",
     "SemiSupervisedVAE",
     "annealing",
     "audit",
     "broken",
+    "clinic",
+    "course",
     "data",
     "diagnose",
-    "diagnosis",
-    "digit_models",
     "evaluation",
-    "findings",
-    "fitting",
     "flows",
     "graph_era",
     "importance",
     "likelihoods",
-    "linear_gaussian",
+    "measures",
     "models",
     "networks",
     "objectives",
+    "plotting",
     "recipes",
+    "specimens",
     "tightness",
     "training",
 ]
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name == "plotting":  # the only module that needs matplotlib: imported where it is asked for
+        return importlib.import_module("vaecourse.course.plotting")
+    raise AttributeError(f"module 'vaecourse' has no attribute {name!r}")

@@ -1,119 +1,22 @@
-r"""What is wrong with a trained model: findings with their meaning and cure, from the model and images alone.
-
-The loss is treated as a black box.  While it is probed, stand-ins take the place of the two networks: one says what
-posterior the encoder is to report, the other answers as the decoder and keeps the z it was handed.  So the weight of
-the KL, the weight of the log-likelihood and the standard deviation that is really drawn are read off what `fit`
-minimizes, whatever the class of the model, its options or its metrics call them.
-"""
+"""Measurements of a trained model: its loss as a black box, its latents, its pixels, its prior."""
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from types import MappingProxyType
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from vaecourse import findings, models, objectives
-from vaecourse.evaluation import Estimate
+from vaecourse.clinic import findings
+from vaecourse.measures.estimate import Estimate
+from vaecourse.models import VAE, objectives
 
 tfd = tfp.distributions
 
-MOST_IMAGES = 1000
-"""How many are looked at: the time of the mutual information grows with the square."""
-FEWEST_IMAGES = 100
-"""Below it moments over images mean little."""
-BATCH = 250
-"""How many images are decoded at once."""
+_BATCH = 250  # images decoded at once
 
 
-def diagnose(vae: models.VAE, images: np.ndarray, labels: np.ndarray | None = None, seed: int = 0) -> findings.Report:
-    r"""Look for what is wrong with a VAE, and say what it means and what to try.
-
-    Parameters
-    ----------
-    vae : VAE
-        Trained or not, compiled or not.  It is left as it was.
-    images : array `(n, height, width, channels)`
-        At least 100, prepared as for training; of more than 1,000, the seed chooses 1,000.
-    labels : array `(n,)`, optional
-        For models that know digits.
-    seed : int
-        Of the choice and of all noise: a second call gives the same report.
-
-    Returns
-    -------
-    vaecourse.findings.Report
-
-    Raises
-    ------
-    TypeError
-        If `vae` is no VAE, or the images are not float arrays.
-    ValueError
-        If there are too few images, or the model refuses them or the labels.
-
-    Notes
-    -----
-    With L the loss, the *kl weight* is the slope of L over the KL, at a fixed output of the decoder, per slope of L
-    over −log p(x|z), at a fixed posterior.  The former is found with noise of ±1, for which the mean of the Monte Carlo
-    KL is the closed form; log p(x|z) is summed from the densities of the pixels.
-
-    The *mutual information* of image and latents is the mean of log q(z|x) − log q(z), where the aggregate posterior
-    q(z) is the mean of q(z|x) over the images looked at; KL = I(x; z) + KL(q(z) ‖ p(z)) :cite:p:`hoffman2016`.  With n
-    images it is at most ln n, so that where latents say more than that, *aggregate kl*, the second term, comes out too
-    large.  *Aggregate kl, from below* is that of a normal distribution with mean and covariance of q(z), which is never
-    above.
-
-    Where weights or losses are not finite, only the loss is probed.
-    """
-    if not isinstance(vae, models.VAE):
-        raise TypeError(f"expected a vaecourse.VAE, got {type(vae).__name__}")
-    images, labels = vae.checked(images), vae.checked_labels(labels)
-    if len(images) < FEWEST_IMAGES:
-        raise ValueError(f"a diagnosis needs at least {FEWEST_IMAGES} images, got {len(images)}")
-    if labels is not None and len(labels) != len(images):
-        raise ValueError(f"expected a label for each image, got {len(images)} images and {len(labels)} labels")
-    chosen = np.sort(np.random.default_rng(seed).permutation(len(images))[:MOST_IMAGES])
-    x = tf.cast(tf.gather(images, chosen), vae.variable_dtype)
-    y = None if labels is None else tf.gather(labels, chosen)
-    measurements = _of_the_loss(vae, x[:8], None if y is None else y[:8], seed) | _of_the_images(vae, x, y, seed)
-    found = findings.judge(measurements, vae.latent_dim, int(np.prod(vae.image_shape)))
-    return findings.Report(type(vae).__name__, len(chosen), len(images), found, MappingProxyType(measurements))
-
-
-# --- measuring ------------------------------------------------------------------------------------------------------
-
-
-class _StandIn:
-    """Takes the place of a network, answers for it, and keeps what it was given and what it said."""
-
-    given = said = None
-
-    def __init__(self, network, answer: np.ndarray | None = None):
-        self.network, self.answer = network, answer
-
-    def __call__(self, inputs, **options):
-        self.given = tf.nest.flatten(inputs)[0]
-        if self.answer is None:
-            self.said = self.network(inputs, **options)
-        else:
-            self.said = tf.repeat(tf.constant(self.answer, self.given.dtype)[tf.newaxis], len(self.given), axis=0)
-        return self.said
-
-    def __getattr__(self, name):
-        return getattr(self.network, name)
-
-
-@contextlib.contextmanager
-def _standing_in(vae: models.VAE, **stand_ins: _StandIn) -> Iterator[None]:
-    try:
-        vars(vae).update(stand_ins)  # past Keras, which would take note of another layer
-        yield
-    finally:
-        vars(vae).update({name: stand_in.network for name, stand_in in stand_ins.items()})
-
-
-def _of_the_loss(vae: models.VAE, x: tf.Tensor, y: tf.Tensor | None, seed: int) -> dict:
+def of_the_loss(vae: VAE, x: tf.Tensor, y: tf.Tensor | None, seed: int) -> dict:
     rng = np.random.default_rng(seed)
     d = vae.latent_dim
 
@@ -155,10 +58,10 @@ def _of_the_loss(vae: models.VAE, x: tf.Tensor, y: tf.Tensor | None, seed: int) 
     }
 
 
-def _of_the_images(vae: models.VAE, x: tf.Tensor, y: tf.Tensor | None, seed: int) -> dict:
+def of_the_images(vae: VAE, x: tf.Tensor, y: tf.Tensor | None, seed: int) -> dict:
     parts = []
-    for start in range(0, len(x), BATCH):
-        some = [None if tensor is None else tensor[start : start + BATCH] for tensor in (x, y)]
+    for start in range(0, len(x), _BATCH):
+        some = [None if tensor is None else tensor[start : start + _BATCH] for tensor in (x, y)]
         parts.append(_of_a_batch(vae, *some, (seed, start)))
     each = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     weights = np.concatenate([np.ravel(weight) for weight in vae.get_weights()])
@@ -288,3 +191,32 @@ def _slope(x, y) -> tuple[float, float]:
 def _unexplained(x, y, slope: float) -> float:
     rest = np.asarray(y) - slope * np.asarray(x)
     return float(np.std(rest) / (np.std(y) + 1e-4 * np.abs(y).max()))  # a loss that does not change is no error
+
+
+class _StandIn:
+    """Takes the place of a network, answers for it, and keeps what it was given and what it said."""
+
+    given = said = None
+
+    def __init__(self, network, answer: np.ndarray | None = None):
+        self.network, self.answer = network, answer
+
+    def __call__(self, inputs, **options):
+        self.given = tf.nest.flatten(inputs)[0]
+        if self.answer is None:
+            self.said = self.network(inputs, **options)
+        else:
+            self.said = tf.repeat(tf.constant(self.answer, self.given.dtype)[tf.newaxis], len(self.given), axis=0)
+        return self.said
+
+    def __getattr__(self, name):
+        return getattr(self.network, name)
+
+
+@contextlib.contextmanager
+def _standing_in(vae: VAE, **stand_ins: _StandIn) -> Iterator[None]:
+    try:
+        vars(vae).update(stand_ins)  # past Keras, which would take note of another layer
+        yield
+    finally:
+        vars(vae).update({name: stand_in.network for name, stand_in in stand_ins.items()})

@@ -1,163 +1,9 @@
 """The sources as data: what each trains, how long, and the number it should reach.
 
-A recipe names parts that the other modules provide; a further source is a further entry, not further code.  What a
-trained recipe must reach is a band, reference ± tolerance, for each of the three modes of
-:class:`vaecourse.training.Budget`: the full one is the course's claim, the quick ones catch breakage in seconds.
+A recipe names parts that the other modules provide; a further source is a further entry, not further code.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-
-import keras
-import numpy as np
-
-from vaecourse import data, digit_models, likelihoods, models, networks, training  # noqa: F401
-
-
-@dataclass(frozen=True)
-class Band:
-    """Where a measured value must lie: `reference` ± `tolerance`."""
-
-    reference: float
-    tolerance: float
-
-    def check(self, value: float) -> None:
-        """Raise `AssertionError` if the value is not finite or lies outside."""
-        if not abs(value - self.reference) <= self.tolerance:
-            raise AssertionError(f"measured {value:.2f}; expected {self}")
-
-    def __str__(self) -> str:
-        return f"{self.reference:g} ± {self.tolerance:g}"
-
-
-@dataclass(frozen=True)
-class Run:
-    """One training: epochs, images, and the bands of what it must reach.
-
-    Attributes
-    ----------
-    epochs : int
-    train_images, test_images : int
-    elbo : Band
-        Of the test ELBO in nats; for a recipe whose objective is no ELBO, of the metric `vae_loss`, negated.
-    claims : mapping from a name to a Band
-        What else the chapter of the recipe measures.
-    first : int
-        The training image to begin with: the loader of TensorFlow 1 sets 5,000 aside.
-    """
-
-    epochs: int
-    train_images: int
-    test_images: int
-    elbo: Band
-    claims: Mapping[str, Band] = field(default_factory=dict)
-    first: int = 0
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """A source's model, or an improved one, with everything needed to repeat it.
-
-    Attributes
-    ----------
-    source : str
-        Key of the bibliography.
-    claim : str
-        What the source reports, in words; empty for a recipe that is no source's.
-    improves : str
-        The recipe that this one does better; empty for a source's.
-    network : str
-        A builder in :mod:`vaecourse.networks`.
-    model : str
-        The class, registered with Keras under the name of this package.
-    network_options : mapping
-    pixels : {"thresholded", "grays"}
-        What is made of the images.
-    likelihood : Likelihood configuration: name and options.
-    kl, beta : see :class:`vaecourse.models.VAE`
-    model_options : mapping
-        Further options of the model.
-    batch_size : int
-    learning_rate, beta_2, epsilon : float
-        Of Adam: its peak where a schedule is named; ε is 10⁻⁷ in Keras, 10⁻⁸ in TensorFlow 1.
-    schedule, warmup : {"constant", "cosine", "linear"}, float
-        How the learning rate falls, and the share of the steps in which it climbs to its peak before.
-    published : float, optional
-        Test ELBO that the source reports, in nats.
-    chapter : str
-        The chapter that trains it in full.
-    runs : mapping from mode to Run
-    """
-
-    source: str
-    chapter: str
-    network: str
-    pixels: str
-    batch_size: int
-    learning_rate: float
-    runs: Mapping[str, Run]
-    claim: str = ""
-    improves: str = ""
-    model: str = "VAE"
-    model_options: Mapping = field(default_factory=dict)
-    network_options: Mapping = field(default_factory=dict)
-    likelihood: str = "bernoulli"
-    likelihood_options: Mapping = field(default_factory=dict)
-    kl: str = "analytic"
-    beta: float = 1.0
-    schedule: str = "constant"
-    warmup: float = 0.0
-    beta_2: float = 0.999
-    epsilon: float = 1e-7
-    published: float | None = None
-
-    def run(self, budget: training.Budget) -> Run:
-        """Return the training that a budget allows."""
-        return self.runs[budget.mode]
-
-    def images(self, budget: training.Budget) -> tuple[np.ndarray, np.ndarray]:
-        """Return training and test images, prepared as the recipe wants them and as many as the budget allows."""
-        prepare = {"thresholded": data.binarize, "grays": np.asarray}[self.pixels]
-        train, test = self._chosen(budget, budget.images.train_images, budget.images.test_images)
-        return prepare(data.scale(train)), prepare(data.scale(test))
-
-    def labels(self, budget: training.Budget) -> tuple[np.ndarray, np.ndarray]:
-        """Return the digits of those images."""
-        return self._chosen(budget, budget.images.train_labels, budget.images.test_labels)
-
-    def steps(self, budget: training.Budget) -> int:
-        """Return the optimizer steps of the whole training."""
-        run = self.run(budget)
-        return run.epochs * -(-run.train_images // self.batch_size)
-
-    def networks(self, seed: int = 0) -> tuple[keras.Model, ...]:
-        """Build encoder, decoder and, where the model has one, classifier, with initial weights of this seed."""
-        return getattr(networks, self.network)(**self.network_options, seed=seed)
-
-    def lasting(self, epochs: int) -> "Recipe":
-        """Return this recipe with other lengths of its runs; a schedule spans them."""
-        return replace(self, runs={mode: replace(run, epochs=epochs) for mode, run in self.runs.items()})
-
-    def optimizer(self, budget: training.Budget) -> keras.optimizers.Optimizer:
-        """Build the optimizer; a schedule spans the steps of the budget."""
-        rate = self.learning_rate
-        if self.schedule != "constant":
-            decay = {"cosine": training.cosine_decay, "linear": training.LinearDecay}[self.schedule]
-            rate = decay(rate, self.steps(budget), self.warmup)
-        return training.Adam(rate, beta_2=self.beta_2, epsilon=self.epsilon)
-
-    def build(self, budget: training.Budget, seed: int = 0) -> models.VAE:
-        """Build and compile the model, ready for `fit`."""
-        likelihood = likelihoods.get(self.likelihood, **self.likelihood_options)
-        options = {"kl": self.kl, "beta": self.beta, **self.model_options}
-        model = keras.saving.get_registered_object(f"{likelihoods.PACKAGE}>{self.model}")
-        vae = model(*self.networks(seed), likelihood, seed=seed, **options)
-        vae.compile(self.optimizer(budget))
-        return vae
-
-    def _chosen(self, budget: training.Budget, train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        run = self.run(budget)
-        return train[run.first : run.first + run.train_images], test[: run.test_images]
+from vaecourse.course.recipe import Band, Recipe, Run
 
 
 def _losses(first: Band, last: Band) -> dict[str, Band]:
@@ -172,6 +18,7 @@ _TF_CVAE = {
     "pixels": "thresholded",
     "batch_size": 32,
 }
+
 _THEAILEARNER = {
     "source": "theailearner",
     "chapter": "keras-vae",
@@ -181,6 +28,7 @@ _THEAILEARNER = {
     "batch_size": 256,
     "learning_rate": 1e-3,
 }
+
 _ZOLTOWSKI = {
     "source": "zoltowski",
     "chapter": "graph-era",
@@ -192,6 +40,7 @@ _ZOLTOWSKI = {
     "learning_rate": 1e-3,
     "epsilon": 1e-8,
 }
+
 _ZELDES = {
     "source": "zeldes",
     "chapter": "digit-conditioned",

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from vaecourse._quiet import quiet_native_log
+from vaecourse._start import quiet_native_log
 
 v1 = tf.compat.v1
 

@@ -7,7 +7,8 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 from keras import layers
 
-from vaecourse import likelihoods, models, objectives
+from vaecourse.models import likelihoods, objectives
+from vaecourse.models.vae import VAE
 
 tfb, tfd = tfp.bijectors, tfp.distributions
 
@@ -121,7 +122,7 @@ class CouplingFlow(layers.Layer):
 
 
 @keras.saving.register_keras_serializable(likelihoods.PACKAGE)
-class FlowVAE(models.VAE):
+class FlowVAE(VAE):
     r"""VAE whose posterior is a normal distribution bent by a flow :cite:p:`rezende2015`.
 
     With f the flow of an image, z = mean + exp(½ logvar) · f(ε), ε ~ N(0, I).  That is the flow z₀ ↦ z on the diagonal
@@ -186,4 +187,4 @@ class FlowVAE(models.VAE):
         mean, logvar = self.posterior_parameters(x, y)
         flowed, log_det = self._flowed(mean, logvar, eps)
         z = objectives.reparameterize(mean, logvar, flowed)
-        return self._log_likelihood(x, z, y), objectives.sampled_kl(z, eps, logvar) - log_det
+        return self.log_likelihood(x, z, y), objectives.sampled_kl(z, eps, logvar) - log_det

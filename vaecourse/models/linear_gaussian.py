@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from vaecourse import objectives
+from vaecourse.models import objectives
 
 tfd = tfp.distributions
 

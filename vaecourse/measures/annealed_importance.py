@@ -4,11 +4,13 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
+import keras
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from vaecourse import objectives
+from vaecourse.measures.likelihood import _BATCH, checked, proposed
+from vaecourse.models import VAE, objectives
 
 tfd = tfp.distributions
 
@@ -119,3 +121,36 @@ class _Fresh(tfp.mcmc.TransitionKernel):
         state, inner = kernel.one_step(state, kernel.bootstrap_results(state), seed=seed)
         accepted = previous.accepted + tf.cast(inner.is_accepted, self.dtype)
         return state, _Results(inner, previous.step + 1, accepted)
+
+
+def annealed_importance_sampling(
+    vae: VAE, images: np.ndarray, seed: int = 0, progress: bool = True, **settings
+) -> Annealed:
+    """Estimate log p(x) of a few images from annealed chains, as a check on importance sampling.
+
+    The encoder lends them the scale of their steps, and has no other influence.
+
+    Parameters
+    ----------
+    vae : VAE
+    images : array `(n, height, width, channels)`
+        Each costs `chains` · `steps` · (`leapfrogs` + 2) passes through the decoder and back.
+    seed : int
+    progress : bool
+    **settings
+        Of :func:`anneal`: `chains`, `steps`, `leapfrogs`, `step_size`.
+    """
+    images = checked(vae, images)
+    deviation = np.exp(0.5 * proposed(vae, images)[1])
+
+    @tf.function(autograph=False)
+    def run(x, deviation, seed):
+        return anneal(lambda z: vae.log_likelihood(x, z), deviation, seed, **settings)
+
+    bar = keras.utils.Progbar(len(images), verbose=int(progress))
+    results = []
+    for first in range(0, len(images), _BATCH):
+        batch = slice(first, first + _BATCH)
+        results.append(run(images[batch], deviation[batch], tf.constant([seed, first])))
+        bar.update(min(first + _BATCH, len(images)))
+    return Annealed(*(np.concatenate(part, axis=-1) for part in zip(*results, strict=True)))

@@ -5,43 +5,16 @@ loss has a normalizer, or somebody says which σ² is meant.  This room finds su
 calling the loss at inputs of its own choosing.  It reads no code, and it needs no model.
 """
 
-import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import zip_longest
-from typing import NamedTuple
 
 import numpy as np
-import tensorflow_probability as tfp
 
+from vaecourse.clinic import probing
 from vaecourse.data import IMAGE_SHAPE
 
-tfd = tfp.distributions
-
-_TOLERANCE = 1e-3  # share of the variation over the probes that a candidate may leave unexplained
-_PROBES = 24
 _DRAWS = 40_000
-
-
-def _sigmoid(output):
-    return 1 / (1 + np.exp(-output))
-
-
-# The loss of a pixel at unit scale, without its normalizer, by family and by what the output is read as.
-_ENERGIES = {
-    ("Bernoulli", "probability"): lambda x, o: -tfd.Bernoulli(probs=o, dtype=np.float64).log_prob(x).numpy(),
-    ("Bernoulli", "logits"): lambda x, o: -tfd.Bernoulli(logits=o, dtype=np.float64).log_prob(x).numpy(),
-    ("continuous Bernoulli", "probability"): lambda x, o: -tfd.ContinuousBernoulli(probs=o).log_prob(x).numpy(),
-    ("continuous Bernoulli", "logits"): lambda x, o: -tfd.ContinuousBernoulli(logits=o).log_prob(x).numpy(),
-    ("Gaussian", "mean"): lambda x, o: (x - o) ** 2,
-    ("Gaussian", "sigmoid"): lambda x, o: (x - _sigmoid(o)) ** 2,
-    ("Laplace", "mean"): lambda x, o: np.abs(x - o),
-    ("Laplace", "sigmoid"): lambda x, o: np.abs(x - _sigmoid(o)),
-}
-
-# σ of the posterior, by what the fourth argument of the loss is read as.
-_DEVIATIONS = {"log σ²": lambda v: np.exp(v / 2), "log σ": np.exp, "σ": lambda v: v, "σ²": np.sqrt}
 
 # The scale of a family, by what times it the energy of a pixel is divided, and the normalizer.
 _SCALES = {
@@ -145,14 +118,14 @@ def effective_objective(
     if latent_dim < 1 or batch_size < 2 or len(image_shape) != 3 or min(image_shape) < 1:
         sizes = f"latent_dim={latent_dim}, batch_size={batch_size}, image_shape={image_shape}"
         raise ValueError(f"expected a latent, two images, and images (height, width, channels) at least, got {sizes}")
-    probe = _Prober(loss, (batch_size, *image_shape), (batch_size, latent_dim))
+    probe = probing.Prober(loss, (batch_size, *image_shape), (batch_size, latent_dim))
     likelihood, notes = _likelihood(probe)
     kl, more = _kl(probe)
     notes += more
     family, output = likelihood.name if likelihood else ("none of these", None)
     product = None
     if likelihood and kl:
-        double = _Prober(loss, (2 * batch_size, *image_shape), (2 * batch_size, latent_dim))
+        double = probing.Prober(loss, (2 * batch_size, *image_shape), (2 * batch_size, latent_dim))
         if not _is_their_sum(probe, likelihood, kl):
             notes += ["β cannot be known: the loss is not the sum of a reconstruction and a KL"]
         else:
@@ -170,129 +143,47 @@ def effective_objective(
     return Objective(family, output, product, scale, beta, posterior, drawn, tuple(notes + more))
 
 
-class _Line(NamedTuple):
-    name: object = None
-    slope: float = 0.0
-    intercept: float = 0.0
-
-
-class _Prober:
-    """A loss, and the shapes it is called with; probes are stacked along the first axis."""
-
-    def __init__(self, loss: Callable, images: tuple, latents: tuple):
-        self.loss, self.images, self.latents = loss, images, latents
-        levels = ((images, 0.5), (images, 0.4), (latents, 0.0), (latents, 1.0))
-        self.legal = [np.full((_PROBES, *shape), level, np.float32) for shape, level in levels]  # in every reading
-        self.noises = [(np.full(latents, sign, np.float32),) for sign in (1, -1)] if _arguments(loss) > 4 else [()]
-        losses = self()
-        if np.std(losses) > _rounding(losses):
-            twice = f"{losses[0]:g} at one call and {losses[1]:g} at the next with the same arguments"
-            raise ValueError(f"the loss is {twice}: it draws inside. Let it take its noise as a fifth argument, eps")
-
-    def __call__(self, *stacks: np.ndarray | None, finite: bool = True) -> np.ndarray:
-        stacks = [legal if stack is None else stack for legal, stack in zip_longest(self.legal, stacks)]
-        with np.errstate(all="ignore"):  # not finite is refused below, or an answer
-            probes = zip(*stacks, strict=True)
-            losses = [[self._number(self.loss(*probe, *noise)) for noise in self.noises] for probe in probes]
-        if finite and not np.isfinite(losses).all():
-            where = "images and outputs between 0 and 1 and a positive fourth argument, legal however they are read"
-            raise ValueError(f"the loss is not finite at {where}; does it take (x, output, mean, logvar)?")
-        return np.mean(losses, axis=1)
-
-    def _number(self, value) -> float:
-        number = np.asarray(value)
-        if number.dtype.kind not in "fiu":
-            raise TypeError(f"expected a loss that returns a number, got {type(value).__name__}")
-        if number.shape not in ((), self.latents[:1]):
-            wanted = f"a number, or one for each of {self.latents[0]} images"
-            raise ValueError(f"expected {wanted}, got shape {number.shape}; sum or average over pixels and latents")
-        return float(number.astype(np.float64).mean())
-
-
-def _pairs(shape: tuple, first: tuple, second: tuple, stream: int) -> list[np.ndarray]:
-    """Draw two stacks of probes; each probe fills a part of its interval, so that means over elements vary, too."""
-    rng, stacks = np.random.default_rng(stream), []
-    for low, high in (first, second):
-        start, end = rng.uniform(low, high, (2, _PROBES, *np.ones_like(shape)))
-        stacks.append((start + (end - start) * rng.uniform(size=(_PROBES, *shape))).astype(np.float32))
-    return stacks
-
-
-def _arguments(function: Callable) -> int:
-    """Count the arguments that a callable asks for."""
-    parameters = inspect.signature(function).parameters.values()
-    return sum(p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
-
-
-def _energy(name, x: np.ndarray, output: np.ndarray) -> np.ndarray:
-    return _sum(_ENERGIES[name](x.astype(np.float64), output.astype(np.float64)))
-
-
-def _divergence(name, mean: np.ndarray, second: np.ndarray) -> np.ndarray:
-    mean, deviation = mean.astype(np.float64), _DEVIATIONS[name](second.astype(np.float64))
-    return _sum(0.5 * (mean**2 + deviation**2 - 2 * np.log(deviation) - 1))
-
-
-def _sum(stack: np.ndarray) -> np.ndarray:
-    """Sum a stack of probes over all axes but the batch, over which it is averaged."""
-    return stack.reshape(*stack.shape[:2], -1).sum(axis=2).mean(axis=1)
-
-
-def _rounding(losses: np.ndarray) -> float:
-    return 4 * float(np.finfo(np.float32).eps) * np.abs(losses).max()
-
-
-def _best(feature: Callable, names, pairs: tuple, losses: np.ndarray) -> _Line | None:
-    """Return the line of the candidate that explains the losses best, if one explains them."""
-    best, unexplained = None, _TOLERANCE * np.std(losses) + _rounding(losses)
-    for name in names:
-        features = feature(name, *pairs)
-        intercept, slope = (float(c) for c in np.polynomial.polynomial.polyfit(features, losses, 1))
-        residual = np.std(losses - slope * features - intercept)
-        if residual < unexplained:
-            best, unexplained = _Line(name, slope, intercept), residual
-    return best
-
-
-def _likelihood(probe: _Prober) -> tuple[_Line | None, list[str]]:
-    pairs = _pairs(probe.images, (0, 1), (0.03, 0.97), stream=1)
+def _likelihood(probe: probing.Prober) -> tuple[probing.Line | None, list[str]]:
+    pairs = probing.pairs(probe.images, (0, 1), (0.03, 0.97), stream=1)
     losses = probe(*pairs)
-    if np.std(losses) <= _rounding(losses):
+    if np.std(losses) <= probing.rounding(losses):
         return None, ["the loss does not depend on the images and the output"]
-    line = _best(_energy, _ENERGIES, pairs, losses)
+    line = probing.best(probing.energy, probing.ENERGIES, pairs, losses)
     if line is None:
         return None, ["the reconstruction is no log-likelihood of single pixels that is known here"]
     if line.name[1] != "probability":  # the output may be any number: is it the same loss there?
-        wide = _pairs(probe.images, (0, 1), (-4, 4), stream=1)
+        wide = probing.pairs(probe.images, (0, 1), (-4, 4), stream=1)
         losses = probe(*wide, finite=False)
-        if not np.isfinite(losses).all() or not _best(_energy, [line.name], wide, losses):
+        if not np.isfinite(losses).all() or not probing.best(probing.energy, [line.name], wide, losses):
             return None, [f"the reconstruction is that of a {line.name[0]} only for outputs between 0 and 1"]
     return line, ["the loss grows as the reconstruction gets better: it is to be maximized"] * (line.slope < 0)
 
 
-def _kl(probe: _Prober) -> tuple[_Line | None, list[str]]:
-    pairs = _pairs(probe.latents, (-4, 4), (0.1, 3), stream=2)
+def _kl(probe: probing.Prober) -> tuple[probing.Line | None, list[str]]:
+    pairs = probing.pairs(probe.latents, (-4, 4), (0.1, 3), stream=2)
     losses = probe(None, None, *pairs)
-    if np.std(losses) <= _rounding(losses):
-        return _Line(), ["there is no KL: β = 0, an autoencoder"]
-    line = _best(_divergence, _DEVIATIONS, pairs, losses)
+    if np.std(losses) <= probing.rounding(losses):
+        return probing.Line(), ["there is no KL: β = 0, an autoencoder"]
+    line = probing.best(probing.divergence, probing.DEVIATIONS, pairs, losses)
     return line, [] if line else ["β cannot be known: what depends on mean and logvar is no KL to N(0, I)"]
 
 
-def _is_their_sum(probe: _Prober, likelihood: _Line, kl: _Line) -> bool:
+def _is_their_sum(probe: probing.Prober, likelihood: probing.Line, kl: probing.Line) -> bool:
     """Whether varying both terms at once does what varying each alone did, up to a common factor."""
-    images = _pairs(probe.images, (0, 1), (0.03, 0.97), stream=3)
-    latents = _pairs(probe.latents, (-4, 4), (0.1, 3), stream=4)
+    images = probing.pairs(probe.images, (0, 1), (0.03, 0.97), stream=3)
+    latents = probing.pairs(probe.latents, (-4, 4), (0.1, 3), stream=4)
     losses = probe(*images, *latents)
-    energies = likelihood.slope * _energy(likelihood.name, *images)
-    divergences = kl.slope * _divergence(kl.name or "log σ²", *latents)
+    energies = likelihood.slope * probing.energy(likelihood.name, *images)
+    divergences = kl.slope * probing.divergence(kl.name or "log σ²", *latents)
     matrix = np.stack([energies, divergences, np.ones(len(losses))], axis=1)
-    weights, noise = np.linalg.lstsq(matrix, losses)[0], _rounding(losses)
-    straight = np.std(losses - matrix @ weights) < 3 * _TOLERANCE * np.std(losses) + noise
+    weights, noise = np.linalg.lstsq(matrix, losses)[0], probing.rounding(losses)
+    straight = np.std(losses - matrix @ weights) < 3 * probing.TOLERANCE * np.std(losses) + noise
     return bool(straight and (not kl.name or abs(weights[1] / weights[0] - 1) < 0.02 + noise / np.std(divergences)))
 
 
-def _scale(probe: _Prober, likelihood: _Line | None, kl: _Line | None, **given) -> tuple[float | None, list[str]]:
+def _scale(
+    probe: probing.Prober, likelihood: probing.Line | None, kl: probing.Line | None, **given
+) -> tuple[float | None, list[str]]:
     """Return the scale on which slope and intercept agree under one usual reduction, or else the one that was given."""
     family = likelihood.name[0] if likelihood else "none of these"
     argument, unit, normalizer = _SCALES.get(family, (None, None, None))
@@ -304,12 +195,14 @@ def _scale(probe: _Prober, likelihood: _Line | None, kl: _Line | None, **given) 
     if not argument:
         return None, []
     # The intercept is at mean 0 and a fourth argument of 1, where there is some KL.
-    constant = likelihood.intercept - (kl.slope * _divergence(kl.name, *probe.legal[2:])[0] if kl and kl.name else 0)
+    constant = likelihood.intercept - (
+        kl.slope * probing.divergence(kl.name, *probe.legal[2:])[0] if kl and kl.name else 0
+    )
     batch, pixels, found = probe.images[0], math.prod(probe.images[1:]), []
     for factor in (1.0, batch, 1 / pixels, batch / pixels):
         scale = factor / (unit * abs(likelihood.slope))
         expected = normalizer(scale) * math.copysign(factor * pixels, likelihood.slope)
-        if abs(constant - expected) < _TOLERANCE * max(abs(expected), 0.1 * factor * pixels):
+        if abs(constant - expected) < probing.TOLERANCE * max(abs(expected), 0.1 * factor * pixels):
             found.append(scale)
     stated = given[argument]
     if len(found) != 1:
@@ -320,9 +213,9 @@ def _scale(probe: _Prober, likelihood: _Line | None, kl: _Line | None, **given) 
     return found[0], []
 
 
-def _sampler(sampler: Callable, probe: _Prober, posterior: str | None) -> tuple[str | None, list[str]]:
+def _sampler(sampler: Callable, probe: probing.Prober, posterior: str | None) -> tuple[str | None, list[str]]:
     spreads = {second: _spread(sampler, probe, second) for second in (0.3, 1.0, 1.7)}
-    for reads, deviation in _DEVIATIONS.items():
+    for reads, deviation in probing.DEVIATIONS.items():
         if not all(abs(spread - deviation(second)) < error for second, (spread, error) in spreads.items()):
             continue
         if posterior is None:
@@ -333,9 +226,9 @@ def _sampler(sampler: Callable, probe: _Prober, posterior: str | None) -> tuple[
     return None, ["the sampler does not draw around the mean with a standard deviation that is known here"]
 
 
-def _spread(sampler: Callable, probe: _Prober, second: float) -> tuple[float, float]:
+def _spread(sampler: Callable, probe: probing.Prober, second: float) -> tuple[float, float]:
     """Return the standard deviation of z, and its error: 0 where z is not around its mean."""
-    rng, takes_noise = np.random.default_rng(0), _arguments(sampler) > 2
+    rng, takes_noise = np.random.default_rng(0), probing.arguments(sampler) > 2
     mean = rng.normal(size=probe.latents[1]) * np.ones((64 if takes_noise else _DRAWS, 1))
     mean, eps = (a.astype(np.float32) for a in (mean, rng.normal(size=mean.shape)))
     z = np.asarray(sampler(mean, np.full_like(mean, second), *([eps] if takes_noise else [])), np.float64)

@@ -1,7 +1,7 @@
 """Models broken on purpose, each by one slip: what a diagnosis must name.
 
 Every specimen is the same small VAE but for its slip, and :data:`SOUND` is that VAE without one.  The slips are those
-of programs that people wrote; where :class:`~vaecourse.models.VAE` would refuse one, a small subclass does what a
+of programs that people wrote; where :class:`~vaecourse.VAE` would refuse one, a small subclass does what a
 program without checks does.
 """
 
@@ -13,11 +13,14 @@ import keras
 import numpy as np
 from keras import layers
 
-from vaecourse import data, likelihoods, models, networks
-from vaecourse._quiet import quiet_native_log
+from vaecourse import data
+from vaecourse._start import quiet_native_log
+from vaecourse.models import VAE, likelihoods, networks, objectives
 
 LATENT_DIM = 4
+
 HIDDEN = (128,)
+
 BATCH_SIZE = 32
 
 OBJECTIVES: dict[str, Callable] = {
@@ -30,17 +33,17 @@ OBJECTIVES: dict[str, Callable] = {
 
 
 @keras.saving.register_keras_serializable(likelihoods.PACKAGE)
-class MiscountedVAE(models.VAE):
+class MiscountedVAE(VAE):
     """VAE that minimizes one of :data:`OBJECTIVES`; its other metrics are right.
 
     Parameters
     ----------
     encoder, decoder, likelihood, **options
-        As for :class:`~vaecourse.models.VAE`.
+        As for :class:`~vaecourse.VAE`.
     objective : str
     """
 
-    _choices = (*models.VAE._choices, "objective")
+    _choices = (*VAE._choices, "objective")
 
     def __init__(self, encoder, decoder, likelihood="bernoulli", *, objective="kl negated", **options):
         if objective not in OBJECTIVES:
@@ -54,7 +57,20 @@ class MiscountedVAE(models.VAE):
 
 
 @keras.saving.register_keras_serializable(likelihoods.PACKAGE)
-class MisreadVAE(models.VAE):
+class SlippedVAE(VAE):
+    """A VAE that draws z = mean + exp(logvar) · eps, while its KL reads exp(logvar) as the variance.
+
+    The slip of :cite:t:`theailearner`, and of programs it was taken from.  Its objective is no lower bound, and
+    :meth:`encode` and :meth:`log_weights` speak of the posterior that its KL assumes, not of the one it draws from.
+    """
+
+    def reparameterize(self, mean, logvar, eps):
+        """Return samples whose standard deviation is what the KL takes for the variance."""
+        return objectives.reparameterize(mean, 2 * logvar, eps)
+
+
+@keras.saving.register_keras_serializable(likelihoods.PACKAGE)
+class MisreadVAE(VAE):
     """VAE that draws z = mean + logvar · eps: what its KL reads as ln σ², its sampler reads as σ."""
 
     def reparameterize(self, mean, logvar, eps):
@@ -81,7 +97,7 @@ class Specimen:
     accepted : frozenset of str
         Names of findings of :func:`vaecourse.diagnosis.diagnose`, of which the report must contain at least one.
     model : type
-        :class:`~vaecourse.models.VAE` or a subclass.
+        :class:`~vaecourse.VAE` or a subclass.
     options : mapping
         Of the model.
     likelihood : function that builds the likelihood
@@ -97,7 +113,7 @@ class Specimen:
 
     slip: str
     accepted: frozenset[str]
-    model: type[models.VAE] = models.VAE
+    model: type[VAE] = VAE
     options: Mapping = field(default_factory=dict)
     likelihood: Callable[[], likelihoods.Likelihood] = likelihoods.Bernoulli
     before: Callable[[], layers.Layer] | None = None
@@ -111,7 +127,7 @@ class Specimen:
         scaled = data.scale(images)
         return data.binarize(scaled) if self.scaled else np.rint(255 * scaled)
 
-    def build(self, seed: int = 0) -> models.VAE:
+    def build(self, seed: int = 0) -> VAE:
         """Build and compile the model; everything random is a function of the seed."""
         encoder, decoder = networks.mlp(LATENT_DIM, HIDDEN, "relu", seed=seed)
         ends = [[make()] if make else [] for make in (self.before, self.after)]
@@ -120,7 +136,7 @@ class Specimen:
         vae.compile(keras.optimizers.Adam(self.learning_rate))
         return vae
 
-    def fit(self, vae: models.VAE, images: np.ndarray, epochs: int = 1) -> keras.callbacks.History | None:
+    def fit(self, vae: VAE, images: np.ndarray, epochs: int = 1) -> keras.callbacks.History | None:
         """Train; if the specimen may diverge, a loss that is not finite ends the training, and None is returned."""
         if not self.diverges:
             return vae.fit(images, batch_size=BATCH_SIZE, epochs=epochs, verbose=0)
@@ -153,7 +169,7 @@ SPECIMENS: dict[str, Specimen] = {
     "logvar as std": Specimen(
         "The noise is multiplied by exp(logvar).",
         frozenset({"sampler and kl disagree"}),
-        models.SlippedVAE,
+        SlippedVAE,
     ),
     "logvar as sigma": Specimen(
         "The noise is multiplied by the second half of the encoder's output, as it is.",

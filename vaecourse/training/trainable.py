@@ -1,4 +1,4 @@
-"""Keras' door to the models: `fit`, `evaluate` and `predict`, with checks, explicit randomness and metrics in nats."""
+"""Keras' `fit`, `evaluate` and `predict` for all models here, with checks, explicit randomness and metrics in nats."""
 
 from collections.abc import Mapping
 
@@ -6,9 +6,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from vaecourse import data, training
+from vaecourse import data
+from vaecourse.training import optimizers, resume
 
 EVALUATION_BATCH = 500
+
 STEPS_PER_EXECUTION = 20
 
 
@@ -35,7 +37,7 @@ class Trainable(keras.Model):
         """
         if loss is not None:
             raise ValueError("a VAE has its objective built in; choose a likelihood, kl and beta instead of a loss")
-        super().compile(optimizer=training.Adam() if optimizer == "adam" else optimizer, **kwargs)
+        super().compile(optimizer=optimizers.Adam() if optimizer == "adam" else optimizer, **kwargs)
         self._steps_per_execution_asked = self.steps_per_execution
         self.optimizer.build(self.trainable_variables)  # or a first `fit` that fails would leave it unbuildable
 
@@ -97,7 +99,7 @@ class Trainable(keras.Model):
             held_out = self._checked_examples(*_unpack(validation_data))
             validation_data = data.batches(held_out, validation_batch_size or EVALUATION_BATCH)
         if _is_array(x):
-            epoch_start = training.EpochStart()
+            epoch_start = resume.EpochStart()
             seed = self.seed if shuffle else None
             x = data.batches(examples, 32 if batch_size is None else batch_size, seed, epoch_start.step)
             x = x.take(kwargs.pop("steps_per_epoch", None) or -1)
@@ -161,7 +163,7 @@ class Trainable(keras.Model):
         compiled for a few calls only, as in a short training.  `steps` is negative where it is not known.
         """
         chosen = self._steps_per_execution_asked
-        listened_to = any(map(training.listens_to_batches, callbacks or ()))
+        listened_to = any(map(resume.listens_to_batches, callbacks or ()))
         short = 0 <= steps < 10 * STEPS_PER_EXECUTION
         if chosen == 1 and not (self.run_eagerly or cut_short or short or listened_to):
             chosen = STEPS_PER_EXECUTION

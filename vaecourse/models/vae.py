@@ -8,7 +8,8 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from vaecourse import fitting, likelihoods, objectives
+from vaecourse.models import likelihoods, objectives
+from vaecourse.training import Trainable
 
 tfd = tfp.distributions
 
@@ -21,7 +22,7 @@ class Terms(NamedTuple):
 
 
 @keras.saving.register_keras_serializable(likelihoods.PACKAGE)
-class VAE(fitting.Trainable):
+class VAE(Trainable):
     r"""Variational autoencoder :cite:p:`kingma2014,rezende2014`.
 
     Prior p(z) = N(0, I); posterior q(z|x) = N(mean, diag exp(logvar)) by the encoder; p(x|z) by the decoder and a
@@ -220,7 +221,7 @@ class VAE(fitting.Trainable):
         """Return log p(x|z) of every sample, and the KL: in closed form, or of every sample log q(z|x) − log p(z)."""
         y = self._condition(x, y)
         mean, logvar = self.posterior_parameters(x, y)
-        log_likelihood = self._log_likelihood(x, self.reparameterize(mean, logvar, eps), y)
+        log_likelihood = self.log_likelihood(x, self.reparameterize(mean, logvar, eps), y)
         if kl == "analytic":
             return log_likelihood, objectives.analytic_kl(mean, logvar)
         return log_likelihood, objectives.monte_carlo_kl(mean, logvar, eps)
@@ -240,18 +241,6 @@ class VAE(fitting.Trainable):
         output = self.decoder(tf.reshape(z, (-1, z.shape[-1])))
         return tf.cast(tf.reshape(output, tf.concat([tf.shape(z)[:-1], self.image_shape], 0)), self.variable_dtype)
 
-    def _log_likelihood(self, x, z, y=None) -> tf.Tensor:
+    def log_likelihood(self, x, z, y=None) -> tf.Tensor:
+        """Return log p(x|z) of images `(batch, ...)` at latents `(..., batch, d)`: `(..., batch)`, in nats."""
         return self.likelihood.log_prob(self._decoder_output(z, y), tf.cast(x, self.variable_dtype))
-
-
-@keras.saving.register_keras_serializable(likelihoods.PACKAGE)
-class SlippedVAE(VAE):
-    """A VAE that draws z = mean + exp(logvar) · eps, while its KL reads exp(logvar) as the variance.
-
-    The slip of :cite:t:`theailearner`, and of programs it was taken from.  Its objective is no lower bound, and
-    :meth:`encode` and :meth:`log_weights` speak of the posterior that its KL assumes, not of the one it draws from.
-    """
-
-    def reparameterize(self, mean, logvar, eps):
-        """Return samples whose standard deviation is what the KL takes for the variance."""
-        return objectives.reparameterize(mean, 2 * logvar, eps)

@@ -1,4 +1,4 @@
-"""Images in: three data sets, verified; scaling, binarization, and the batches of an epoch."""
+"""Three data sets as arrays: found in a folder, in Keras' cache or by a download, and verified."""
 
 import hashlib
 import os
@@ -8,17 +8,19 @@ from typing import NamedTuple
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 IMAGE_SHAPE = (28, 28, 1)
 
 _ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+
 # SHA-256 over the shapes and bytes of the four arrays: the same pixels in another zip are the same data.
 _DIGESTS = {
     "mnist": "72f393efcb62341c9a05cecb9ecaf56941ec97e3139ad361841a7588a454f51c",
     "fashion_mnist": "61af3f0d17defb9efb5d6392c5e8ad0da3f1b7a6ffcf2710eac3ed89b24d635d",
 }
+
 DATASETS = (*_DIGESTS, "digits")
+
 _MNIST = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
 
 
@@ -80,105 +82,6 @@ def array_digest(arrays: list[np.ndarray]) -> str:
         digest.update(f"{array.shape}{array.dtype}".encode())
         digest.update(np.ascontiguousarray(array))
     return digest.hexdigest()
-
-
-def scale(images: np.ndarray) -> np.ndarray:
-    """Turn uint8 images `(n, 28, 28)` into float32 grays in [0, 1] of shape `(n, 28, 28, 1)`.
-
-    Raises
-    ------
-    TypeError
-        If the images are not uint8: dividing floats by 255 twice is a common and silent mistake.
-    ValueError
-        If the shape is not `(n, height, width)` or `(n, height, width, channels)`, or there is no image.
-    """
-    images = np.asarray(images)
-    if images.dtype != np.uint8:
-        raise TypeError(f"expected uint8 images with values 0 to 255, got {images.dtype}; are they scaled already?")
-    if images.ndim == 3:
-        images = images[..., np.newaxis]
-    if images.ndim != 4 or images.size == 0:
-        raise ValueError(f"expected images of shape (n, height, width), n ≥ 1; got {images.shape}")
-    return images.astype(np.float32) / np.float32(255)
-
-
-def binarize(grays: np.ndarray, threshold: float = 0.5) -> np.ndarray:
-    """Threshold grays: pixels above `threshold` become 1, the others 0, as float32."""
-    return (_grays(grays) > threshold).astype(np.float32)
-
-
-def binarize_stochastically(grays: np.ndarray, seed: int) -> np.ndarray:
-    """Draw every pixel from Bernoulli(gray), as float32; another `seed` gives another draw.
-
-    Drawn once it is a *fixed* stochastic binarization, as in :cite:t:`larochelle2011`; drawn anew at every epoch it is
-    the *dynamic* one of :cite:t:`burda2016`.
-    """
-    grays = _grays(grays)
-    return (np.random.default_rng(seed).random(grays.shape, dtype=np.float32) < grays).astype(np.float32)
-
-
-def epoch_order(n: int, seed: int, step: int | tf.Tensor) -> tf.Tensor:
-    """Return the order in which an epoch that begins at optimizer step `step` visits `n` images.
-
-    A function of its arguments alone: a resumed training therefore shuffles as the uninterrupted one would have.
-    """
-    return tf.random.experimental.stateless_shuffle(tf.range(n), seed=tf.stack([seed, tf.cast(step, tf.int32)]))
-
-
-def batches(arrays, batch_size: int, seed: int | None = None, step=0) -> tf.data.Dataset:
-    """Return the batches of one epoch as a `tf.data.Dataset`; the last one may be short.
-
-    The images stay one tensor, from which a batch is gathered by index: the order is a permutation that is known
-    beforehand, not the state of a shuffle buffer.
-
-    Parameters
-    ----------
-    arrays : array or tuple of arrays
-        Of equal length `n`; batches have the same structure.
-    batch_size : int
-    seed : int, optional
-        Without it the batches come in order.
-    step : int or tf.Variable
-        The optimizer step at which the epoch begins.  A variable is read anew each time the data set is iterated,
-        so that every epoch has its own order.
-
-    Raises
-    ------
-    ValueError
-        If there is no image, the lengths differ, or the batch size is not positive.
-    """
-    tensors = tf.nest.map_structure(tf.convert_to_tensor, arrays)
-    lengths = {int(tensor.shape[0]) for tensor in tf.nest.flatten(tensors)}
-    if len(lengths) != 1 or 0 in lengths:
-        raise ValueError(f"expected at least one image and arrays of equal length, got lengths {sorted(lengths)}")
-    if batch_size < 1:
-        raise ValueError(f"expected a batch size of at least 1, got {batch_size}")
-    (n,) = lengths
-    count = -(-n // batch_size)
-
-    def order(_):
-        return tf.range(n) if seed is None else epoch_order(n, seed, step)
-
-    def batch(indices, i):
-        chosen = indices[i * batch_size : (i + 1) * batch_size]
-        return tf.nest.map_structure(lambda tensor: tf.gather(tensor, chosen), tensors)
-
-    def epoch(indices):
-        return tf.data.Dataset.range(count).map(lambda i: batch(indices, i))
-
-    dataset = tf.data.Dataset.from_tensors(0).map(order).flat_map(epoch)
-    options = tf.data.Options()
-    options.autotune.enabled = False  # its thread may sleep through the end of an epoch, for as long as the epoch took
-    return dataset.apply(tf.data.experimental.assert_cardinality(count)).prefetch(2).with_options(options)
-
-
-def _grays(grays: np.ndarray) -> np.ndarray:
-    grays = np.asarray(grays)
-    if grays.dtype.kind != "f":
-        raise TypeError(f"expected float grays in [0, 1], got {grays.dtype}; scale uint8 images first")
-    if not grays.size or not (grays.min() >= 0 and grays.max() <= 1):  # NaN fails the comparison too
-        raise ValueError("expected at least one image, with grays in [0, 1]")
-    return grays
 
 
 def _cache() -> Path:

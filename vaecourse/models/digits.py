@@ -7,13 +7,14 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from vaecourse import likelihoods, models, objectives
+from vaecourse.models import likelihoods, objectives
+from vaecourse.models.vae import VAE
 
 tfd = tfp.distributions
 
 
 @keras.saving.register_keras_serializable(likelihoods.PACKAGE)
-class DigitVAE(models.VAE):
+class DigitVAE(VAE):
     r"""VAE whose decoder is told the digit by a classifier :cite:p:`zeldes`.
 
     Three networks: q(z|x) by the encoder, π(y|x) by the classifier, p(x|z, y) by the decoder.  `fit` minimizes the mean
@@ -43,7 +44,7 @@ class DigitVAE(models.VAE):
     measured = ("loss", "vae_loss", "classifier_loss", "log_likelihood", "kl", "accuracy")
     lowest_label = 0
     _parts = ("encoder", "decoder", "classifier", "likelihood")
-    _choices = (*models.VAE._choices, "classification_weight")
+    _choices = (*VAE._choices, "classification_weight")
 
     def __init__(self, encoder, decoder, classifier, likelihood="gaussian", *, classification_weight=10.0, **options):
         if not (isinstance(classification_weight, Real) and np.isfinite(classification_weight)):
@@ -146,9 +147,9 @@ class ConditionalVAE(DigitVAE):
     The metrics are those of a VAE.  There is no classifier: whatever is asked needs labels.
     """
 
-    measured = models.VAE.measured
-    _parts = models.VAE._parts
-    _choices = models.VAE._choices
+    measured = VAE.measured
+    _parts = VAE._parts
+    _choices = VAE._choices
 
     def __init__(self, encoder, decoder, likelihood="gaussian", **options):
         if "classification_weight" in options:
@@ -166,14 +167,14 @@ class ConditionalVAE(DigitVAE):
 
     def predict(self, x, *args, **kwargs):
         """Return the reconstructions of `x`, a pair of images and labels, as an array."""
-        return super(models.VAE, self).predict(x, *args, **kwargs)
+        return super(VAE, self).predict(x, *args, **kwargs)
 
     def classify(self, x):
         """Raise `TypeError`: this model has no classifier."""
         raise TypeError("a ConditionalVAE does not classify: a DigitVAE and a SemiSupervisedVAE do")
 
     def losses(self, x, y, eps):
-        return models.VAE.losses(self, x, self._labels_to_learn_from(y), eps)
+        return VAE.losses(self, x, self._labels_to_learn_from(y), eps)
 
     def _build(self):
         self((tf.zeros((1, *self.image_shape)), tf.zeros(1, tf.int32)))
@@ -226,7 +227,7 @@ class SemiSupervisedVAE(ConditionalVAE):
 
     def predict(self, x, *args, **kwargs):
         """Return what calling the model on images returns, as an array."""
-        return models.VAE.predict(self, x, *args, **kwargs)
+        return VAE.predict(self, x, *args, **kwargs)
 
     def classify(self, x):
         """Return q(y|x): which digit the classifier takes each image for."""
@@ -282,7 +283,7 @@ class SemiSupervisedVAE(ConditionalVAE):
         return y
 
     def _build(self):
-        models.VAE._build(self)
+        VAE._build(self)
 
     def _condition(self, x, y):
         return self.classify(x).mode() if y is None else y

@@ -1,0 +1,20 @@
+"""Images in: data sets, pixels, and the batches of an epoch."""
+
+from vaecourse.data.datasets import DATASETS, IMAGE_SHAPE, Images, array_digest, load
+from vaecourse.data.epochs import batches, binarized_batches, epoch_order
+from vaecourse.data.pixels import binarize, binarize_stochastically, check_grays, scale
+
+__all__ = [
+    "DATASETS",
+    "IMAGE_SHAPE",
+    "Images",
+    "array_digest",
+    "batches",
+    "binarize",
+    "binarize_stochastically",
+    "binarized_batches",
+    "check_grays",
+    "epoch_order",
+    "load",
+    "scale",
+]

@@ -1,0 +1,17 @@
+"""Training by Keras: `fit`, `evaluate` and `predict`, optimizers and schedules, and how a killed training goes on."""
+
+from vaecourse.training.optimizers import Adam, LinearDecay, cosine_decay
+from vaecourse.training.resume import EpochStart, listens_to_batches, resume_from
+from vaecourse.training.trainable import EVALUATION_BATCH, STEPS_PER_EXECUTION, Trainable
+
+__all__ = [
+    "EVALUATION_BATCH",
+    "STEPS_PER_EXECUTION",
+    "Adam",
+    "EpochStart",
+    "LinearDecay",
+    "Trainable",
+    "cosine_decay",
+    "listens_to_batches",
+    "resume_from",
+]

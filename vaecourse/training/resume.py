@@ -1,0 +1,73 @@
+"""Where a training stands: at which step an epoch begins, and how a killed training goes on."""
+
+import contextlib
+import json
+import os
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+
+def resume_from(folder: str | os.PathLike) -> keras.callbacks.Callback:
+    """Return the callback that resumes a killed training from its last finished epoch.
+
+    Pass it to `fit` with the same model, data and number of epochs as before.  Weights and optimizer are restored
+    from `folder`, and since the noise and the order of the images depend on the seed and the optimizer step alone,
+    the resumed training ends with the weights of an uninterrupted one.  The backup is removed when training ends;
+    what else is in the folder stays.
+
+    Raises
+    ------
+    OSError
+        By `fit`, if there is a backup, and neither it nor the one before can be read.
+    """
+    return _Resume(os.path.join(folder, "backup"), double_checkpoint=True)
+
+
+class EpochStart(keras.callbacks.Callback):
+    """Tells a data set at which optimizer step its epoch begins: `step`, a `tf.Variable`.
+
+    The data set cannot read the optimizer's own counter: inside a compiled step, which fetches its batch and counts
+    itself in no fixed order, the two would race.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.step = tf.Variable(0)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.step.assign(int(self.model.optimizer.iterations))
+
+
+class _Resume(keras.callbacks.BackupAndRestore):
+    """Keras' backup, made proof against a kill between its two files, and against a later `fit`.
+
+    Keras writes the weights and then the number of the epoch.  Killed in between, it would resume the weights of one
+    epoch with the number of another; the optimizer's counter, which is saved with the weights, knows better, together
+    with the step at which the training began.  And it would begin every later `fit` of the same model at the epoch
+    from which this one was resumed.
+    """
+
+    def on_train_begin(self, logs=None):
+        first_step = Path(self.backup_dir, "first_step")
+        if not any(first_step.parent.glob("*.weights.h5*")):  # nothing to resume: the training begins here
+            first_step.parent.mkdir(parents=True, exist_ok=True)
+            first_step.write_text(str(int(self.model.optimizer.iterations)))
+        with contextlib.suppress(json.JSONDecodeError):  # killed while the number was being written
+            super().on_train_begin(logs)
+        if self.params["steps"]:
+            done = int(self.model.optimizer.iterations) - int(first_step.read_text())
+            self.model._initial_epoch = done // self.params["steps"]
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.model._initial_epoch = None
+
+
+def listens_to_batches(callback: keras.callbacks.Callback) -> bool:
+    """Say whether a callback wants to be called around every batch, and not only every so many."""
+    if getattr(callback, "save_freq", None) == "epoch":  # it has the methods, and does nothing in them
+        return False
+    names = ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")
+    methods = {name: getattr(callback, name) for name in names}
+    return any(getattr(m, "__func__", m) is not getattr(keras.callbacks.Callback, name) for name, m in methods.items())
