@@ -31,7 +31,7 @@ book: $(READY)  ## Build _build/html/index.html from the committed outputs; warn
 test: $(READY)  ## Run the unit tests, and every chapter in the quick budget
 	$(BIN)/python -m pytest --nbval -n auto --maxprocesses 4 --dist loadscope tests book
 
-execute: $(READY)  ## Re-execute all chapters in full, in place; or one: CHAPTER=elbo
+execute: $(READY)  ## Execute in full, in place, the chapters that are not current; or CHAPTER=elbo, or CHAPTER=all
 	$(BIN)/python -m tools.execute $(CHAPTER)
 
 bench: $(READY)  ## Measure speed and quality beside other frameworks, those that are installed; or PARTS="convolutional-32 imports"

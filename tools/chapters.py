@@ -7,9 +7,12 @@ from pathlib import Path
 import nbformat
 import yaml
 
+from tools import dependencies
+
 ROOT = Path(__file__).parents[1]
 RECORD = "vaecourse"
 COVERS = ROOT / "book" / "_static" / "covers"
+SHOWN = 3  # of the modules that have changed since a run
 
 
 def paths() -> list[Path]:
@@ -40,42 +43,36 @@ def code_digest(chapter: nbformat.NotebookNode) -> str:
     return hashlib.sha256("\0".join(sources).encode()).hexdigest()[:16]
 
 
-def module_digest(chapter: nbformat.NotebookNode) -> str:
-    """Digest the code of the rooms of the companion module that a chapter uses, by itself or through other rooms.
-
-    Docstrings, comments and bands, which change no number, are left out.
-    """
-    rooms = {file.stem: ast.parse(file.read_text()) for file in sorted((ROOT / "vaecourse").glob("*.py"))}
-    exported = {name: room for room, name in _imported(rooms.pop("__init__")) if room}
-    unseen = [_imported(ast.parse(cell.source)) for cell in code_cells(chapter) if "set-up" not in tags(cell)]
-    used = set()
-    while unseen:
-        named = {exported.get(name, name) if room == "" else room for room, name in unseen.pop()}
-        unseen += [_imported(rooms[room]) for room in named & set(rooms) - used]
-        used |= named & set(rooms)
-    for node in (node for room in used for node in ast.walk(rooms[room])):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
-            node.body = node.body[1:]
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Band":
-            node.args = []
-    return hashlib.sha256("\0".join(ast.dump(rooms[room]) for room in sorted(used)).encode()).hexdigest()[:16]
-
-
-def _imported(tree: ast.Module) -> set[tuple[str, str]]:
-    """Return what is imported from the companion module: room and name, the room empty for `from vaecourse import`."""
-    found = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith("vaecourse."):
-            room = node.module.partition(".")[2]
-            found |= {(room, alias.name) for alias in node.names}
-        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "vaecourse":
-            found.add(("", node.attr))
-    return found
+def module_digests(chapter: nbformat.NotebookNode) -> dict[str, str]:
+    """Digest each module of the companion module that a chapter uses, by itself or through other modules."""
+    modules = dependencies.Modules(ROOT)
+    code = "\n".join(cell.source for cell in code_cells(chapter) if "set-up" not in tags(cell))
+    used = modules.used_by(ast.parse(code))
+    return {name.removeprefix(f"{dependencies.NAME}."): modules.digest(name) for name in used}
 
 
 def record(chapter: nbformat.NotebookNode) -> dict:
     """Return what `make execute` wrote about the last full run of a chapter, or an empty dictionary."""
     return chapter.metadata.get(RECORD, {})
+
+
+def why_not_current(chapter: nbformat.NotebookNode) -> str:
+    """Say why the outputs of a chapter do not come from its present cells and modules; nothing if they do."""
+    last = record(chapter)
+    if not last:
+        return "it has never run in full"
+    if last["code"] != code_digest(chapter):
+        return "its cells have changed since"
+    if "modules" not in last:
+        return "modules that it uses have changed since"
+    then, now = last["modules"], module_digests(chapter)
+    changed = sorted(name for name in then | now if then.get(name) != now.get(name))
+    if not changed:
+        return ""
+    if len(changed) > SHOWN + 1:
+        changed[SHOWN:] = [f"{len(changed) - SHOWN} more modules"]
+    *others, last_one = changed
+    return f"{', '.join(others)} and {last_one} have changed since" if others else f"{last_one} has changed since"
 
 
 def title(chapter: nbformat.NotebookNode) -> str:

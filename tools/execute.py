@@ -1,6 +1,11 @@
-"""Re-execute chapters in full on real MNIST, in place, and record the run: `make execute [CHAPTER=elbo]`."""
+"""Execute chapters in full on real MNIST, in place, and record the run.
+
+`make execute` runs the chapters whose outputs are not current: those that have never run in full, and those of which
+cells, or modules that they use, have changed since.  `CHAPTER=elbo` runs that one in any case, `CHAPTER=all` runs all.
+"""
 
 import base64
+import contextlib
 import datetime
 import os
 import sys
@@ -9,28 +14,52 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
 
 from tools import chapters
 
+ALL = "all"
+
 
 def main(names: list[str]) -> None:
-    """Execute the named chapters, or all; a chapter that fails keeps its old outputs."""
+    """Execute the named chapters, all, or without a name those that are not current; say why each runs or does not."""
     os.environ.setdefault("VAECOURSE_BUDGET", "full")
     os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")
     if os.environ["VAECOURSE_BUDGET"] != "full":
         sys.exit("make execute writes the outputs that are published: it needs VAECOURSE_BUDGET=full, or unset")
-    from vaecourse import data
-
-    data.load("mnist")  # raises where there is no real MNIST
     known = {path.stem: path for path in chapters.paths()}
-    unknown = set(names) - set(known)
+    unknown = set(names) - {*known, ALL}
     if unknown:
-        sys.exit(f"no chapter {', '.join(sorted(unknown))}; there are {', '.join(known)}")
-    for name in names or known:
-        print(f"{name} …", flush=True)
-        seconds = execute(known[name])
-        print(f"{name}: {seconds:.0f} s", flush=True)
+        sys.exit(f"no chapter {', '.join(sorted(unknown))}; there are {', '.join(known)}, and {ALL} for every one")
+    due = {name: why for name in known if (why := why_it_runs(known[name], names))}
+    for name in due if names else known:
+        print(f"{name} runs: {due[name]}" if name in due else f"{name} is current", flush=True)
+    if due:
+        from vaecourse import data
+
+        data.load("mnist")  # raises where there is no real MNIST
+    failed = [name for name in due if not succeeds(known[name])]
     update_the_readme()
+    if failed:
+        sys.exit(f"failed, and left as they were: {', '.join(failed)}")
+
+
+def why_it_runs(path: Path, names: list[str]) -> str:
+    """Say why a chapter is to be executed where these were named, or nothing if it is not."""
+    if ALL in names or path.stem in names:
+        return "it was asked for"
+    return "" if names else chapters.why_not_current(chapters.read(path))
+
+
+def succeeds(path: Path) -> bool:
+    """Execute a chapter, tell how it went, and return whether it ran to its end."""
+    print(f"{path.stem} …", flush=True)
+    try:
+        print(f"{path.stem}: {execute(path):.0f} s", flush=True)
+    except CellExecutionError as error:
+        print(f"{path.stem} failed:\n{error}", file=sys.stderr, flush=True)
+        return False
+    return True
 
 
 def update_the_readme() -> None:
@@ -44,9 +73,13 @@ def update_the_readme() -> None:
 
 
 def execute(path: Path) -> float:
-    """Execute one chapter from a clean kernel, write it with the record of the run, and return the seconds it took."""
+    """Execute one chapter from a clean kernel, write it with the record of the run, and return the seconds it took.
+
+    Nothing is written before the last cell has succeeded, and then each file is replaced in one step, so a run that
+    fails or is killed leaves the chapter as it was.
+    """
     chapter = chapters.read(path)
-    module = chapters.module_digest(chapter)
+    modules = chapters.module_digests(chapter)
     client = NotebookClient(
         chapter, timeout=None, kernel_name="python3", record_timing=False, resources={"metadata": {"path": path.parent}}
     )
@@ -67,20 +100,32 @@ def execute(path: Path) -> float:
                 "versions": versions(),
                 "seconds": round(seconds),
                 "code": chapters.code_digest(chapter),
-                "module": module,
+                "modules": modules,
             },
         }
     )
-    nbformat.write(chapter, path)
-    save_cover(chapter, chapters.COVERS / f"{path.stem}.png")
+    cover = picture_of_the_cover(chapter)
+    replace(path, (nbformat.writes(chapter) + "\n").encode())
+    replace(chapters.COVERS / f"{path.stem}.png", cover)
     return seconds
 
 
-def save_cover(chapter: nbformat.NotebookNode, target: Path) -> None:
-    """Save the figure of the cell tagged `cover`: the picture by which the index shows the chapter."""
+def picture_of_the_cover(chapter: nbformat.NotebookNode) -> bytes:
+    """Return the figure of the cell tagged `cover`: the picture by which the index shows the chapter."""
     (cell,) = [cell for cell in chapters.code_cells(chapter) if "cover" in chapters.tags(cell)]
     (png,) = [output.data["image/png"] for output in cell.outputs if "image/png" in output.get("data", {})]
-    target.write_bytes(base64.b64decode(png))
+    return base64.b64decode(png)
+
+
+def replace(target: Path, content: bytes) -> None:
+    """Give a file new content in one step: whoever reads it, or ends this process, finds the old or the new."""
+    unfinished = target.with_name(f".{target.name}.unfinished")
+    try:
+        unfinished.write_bytes(content)
+        os.replace(unfinished, target)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            unfinished.unlink()
 
 
 def device() -> str:

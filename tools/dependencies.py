@@ -1,0 +1,141 @@
+"""Which modules of the companion module a piece of code uses, by itself or through others: read from the source alone.
+
+A name is followed through what the packages gather to the module that defines it, so code that says `data.scale` uses
+the module of `scale` and no other of that package.  Where code takes a package as a whole, it uses all of it.
+"""
+
+import ast
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+NAME = "vaecourse"
+INIT = "__init__"
+EARLIER = f"{NAME}._earlier"  # gives further names to what other modules define
+
+
+class Modules:
+    """The modules of the companion module, by their full names; a package's own code is its `__init__`.
+
+    Parameters
+    ----------
+    root : Path
+        Folder that holds the companion module.
+    """
+
+    def __init__(self, root: Path) -> None:
+        files = {path.relative_to(root).with_suffix("").parts: path for path in sorted((root / NAME).rglob("*.py"))}
+        self.texts = {".".join(parts): path.read_text(encoding="utf-8") for parts, path in files.items()}
+        self.trees = {module: ast.parse(text) for module, text in self.texts.items()}
+        self._bound = {module: self._imported(tree) for module, tree in self.trees.items()}
+        if EARLIER in self.trees:
+            self._bind_earlier_names()
+
+    def used_by(self, code: ast.AST) -> list[str]:
+        """Return the sorted names of the modules that code uses, by itself or through other modules."""
+        used, unseen = set(), self._named_in(code)
+        while unseen:
+            used |= unseen
+            unseen = {name for module in unseen for name in self._named_in(self.trees[module])} - used
+        return sorted(used)
+
+    def digest(self, module: str) -> str:
+        """Digest the code of a module; docstrings, comments and bands, which change no number, are left out."""
+        tree = ast.parse(self.texts[module])
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+                node.body = node.body[1:]
+            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Band":
+                node.args = []
+        return hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:8]
+
+    def home(self, name: str) -> str:
+        """Return the module that defines what a full name says; for a package as a whole, the name of the package."""
+        module, parts = NAME, name.split(".")[1:]
+        while parts:
+            inside = f"{module}.{parts[0]}"
+            owner = module if module in self.trees else f"{module}.{INIT}"
+            elsewhere = self._bound[owner].get(parts[0], inside)
+            if elsewhere != inside:
+                module, parts = NAME, elsewhere.split(".")[1:] + parts[1:]
+            elif inside in self.trees or f"{inside}.{INIT}" in self.trees:
+                module, parts = inside, parts[1:]
+            else:
+                return owner
+        return module
+
+    def _named_in(self, code: ast.AST) -> set[str]:
+        """Return the modules that code names itself: all that it imports, but of a package only what it takes of it."""
+        bound = self._imported(code)
+        named = {module for name in bound.values() if (module := self.home(name)) in self.trees}
+        taken = [f"{bound[first]}{dot}{rest}" for first, dot, rest in _chains(code) if first in bound]
+        while taken:
+            if (module := self.home(taken.pop())) in self.trees:
+                named.add(module)
+            elif module not in named:  # a package as a whole
+                named.add(module)
+                taken += self._bound[f"{module}.{INIT}"].values()
+        return named & set(self.trees)
+
+    def _imported(self, code: ast.AST) -> dict[str, str]:
+        """Return the full name behind each name that code imports from the companion module, or says in a string."""
+        bound = {}
+        for node in ast.walk(code):
+            if isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith(f"{NAME}."):
+                bound |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+            elif isinstance(node, ast.Import):
+                ours = [alias for alias in node.names if f"{alias.name}.".startswith(f"{NAME}.")]
+                bound |= {alias.asname or NAME: alias.name if alias.asname else NAME for alias in ours}
+            elif isinstance(node, ast.Constant) and node.value in self.trees:  # as for `importlib.import_module`
+                bound[node.value.rpartition(".")[2]] = node.value
+        return bound
+
+    def _bind_earlier_names(self) -> None:
+        """Follow the assignments of `_earlier`, to names of its own, to names of modules, and to `sys.modules`."""
+        bound = self._bound[EARLIER]
+        for statement in self.trees[EARLIER].body:
+            for target, value in _assigned(statement):
+                first, dot, rest = _dotted(value).partition(".")
+                if first not in bound:
+                    continue
+                meant = f"{bound[first]}{dot}{rest}"
+                if isinstance(target, ast.Name):
+                    bound[target.id] = meant
+                elif isinstance(target, ast.Subscript) and isinstance(target.slice, ast.Constant):
+                    self._bind(target.slice.value, meant)
+                elif isinstance(target, ast.Attribute):
+                    first, dot, rest = _dotted(target).partition(".")
+                    self._bind(f"{bound[first]}{dot}{rest}", meant)
+
+    def _bind(self, name: str, meant: str) -> None:
+        owner, _, attribute = name.rpartition(".")
+        module = self.home(owner)
+        self._bound[module if module in self.trees else f"{module}.{INIT}"][attribute] = meant
+
+
+def _assigned(statement: ast.stmt) -> Iterator[tuple[ast.expr, ast.expr]]:
+    """Yield each target of an assignment with its value; a tuple is taken apart."""
+    for target in statement.targets if isinstance(statement, ast.Assign) else ():
+        if isinstance(target, ast.Tuple) and isinstance(statement.value, ast.Tuple):
+            yield from zip(target.elts, statement.value.elts, strict=True)
+        else:
+            yield target, statement.value
+
+
+def _chains(code: ast.AST) -> Iterator[tuple[str, str, str]]:
+    """Yield each longest chain of attributes that begins with a name: the name, a dot if there is more, the rest."""
+    inner = set()
+    for node in ast.walk(code):  # from the outside in
+        if id(node) not in inner and (chain := _dotted(node)):
+            yield chain.partition(".")
+        if isinstance(node, ast.Attribute):
+            inner.add(id(node.value))
+
+
+def _dotted(node: ast.AST) -> str:
+    """Return a chain of attributes that begins with a name as text, or nothing."""
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute) and (before := _dotted(node.value)):
+        return f"{before}.{node.attr}"
+    return ""
