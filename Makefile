@@ -6,6 +6,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 CHAPTER ?=
 PARTS ?=
+SETTING ?=
 
 # Real MNIST where the project's own machines keep it; everywhere else Keras' cache, or its download.
 ifneq ($(wildcard ../shared/data/mnist.npz),)
@@ -13,10 +14,10 @@ export VAECOURSE_DATA ?= $(abspath ../shared/data)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help book test execute bench lint clean address
+.PHONY: help book test test-processors execute bench lint clean address
 
 help:  ## Say what there is to make
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
 
 $(READY): requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "no Python 3.11, 3.12 or 3.13 found; install one, or name it: make PYTHON=/path/to/python3.11"; exit 1; }
@@ -29,7 +30,10 @@ book: $(READY)  ## Build _build/html/index.html from the committed outputs; warn
 	$(BIN)/jupyter-book build . --all -W --keep-going
 
 test: $(READY)  ## Run the unit tests, and every chapter in the quick budget
-	$(BIN)/python -m pytest --nbval -n auto --maxprocesses 4 --dist loadscope tests book
+	$(BIN)/python -m pytest --nbval -n auto --maxprocesses 4 --dist loadscope -m "not unmutated" tests book
+
+test-processors: $(READY)  ## The numerical tests and the chapters as on other processors; or SETTING=sse41, to name one
+	$(BIN)/python -m tools.processors test $(SETTING)
 
 execute: $(READY)  ## Execute in full, in place, the chapters that are not current; or CHAPTER=elbo, or CHAPTER=all
 	$(BIN)/python -m tools.execute $(CHAPTER)
@@ -37,13 +41,15 @@ execute: $(READY)  ## Execute in full, in place, the chapters that are not curre
 bench: $(READY)  ## Measure speed and quality beside other frameworks, those that are installed; or PARTS="convolutional-32 imports"
 	$(BIN)/python -m benchmarks $(PARTS)
 
-lint: $(READY)  ## Check code, chapters and formatting
+lint: $(READY)  ## Check code, chapters, formatting, the order of imports, and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache --no-logo
+	$(BIN)/mypy
 
 address: $(READY)  ## Set the address of the repository: URL=https://github.com/you/vaecourse
 	$(BIN)/python -m tools.address $(URL)
 
 clean:  ## Remove what was built; .venv stays
-	rm -rf _build .pytest_cache .ruff_cache .hypothesis book/chapters/output
+	rm -rf _build .pytest_cache .ruff_cache .mypy_cache .hypothesis book/chapters/output
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -1,11 +1,11 @@
-"""The plan of the module: which package may import which, how large a file may be, and what an import may do."""
+"""The plan of the module: its packages and their order, how large a file may be, and what an import may do."""
 
 import ast
-import graphlib
 import inspect
 import re
 import subprocess
 import sys
+import tomllib
 from importlib import import_module
 from pathlib import Path
 
@@ -41,47 +41,24 @@ def imported_by(module: str) -> set[str]:
     return names
 
 
-def package_of(module: str) -> str:
-    return module.split(".")[1] if module.count(".") else ""
-
-
 def test_the_table_names_every_package_and_there_is_nothing_else_to_find():
     assert sorted(PACKAGES) == sorted(path.name for path in FOLDER.iterdir() if (path / "__init__.py").exists())
     assert 1 < len(PACKAGES) <= 7
     assert {path.stem for path in FOLDER.glob("*.py")} <= {"__init__", "_start", "_earlier"}
 
 
-@every_file
-def test_a_package_imports_only_from_those_before_it(module):
-    package = package_of(module)
-    if package in PACKAGES:
-        allowed = {"", *PACKAGES[: PACKAGES.index(package) + 1]}
-        ours = {name for name in imported_by(module) if name.startswith("vaecourse.")}
-        assert {package_of(name) for name in ours} - {"_start"} <= allowed
-        for name in imported_by(module):
-            if name == "vaecourse":  # `from vaecourse import data`
-                pytest.fail(f"{module} imports {name} for something that is no package")
-
-
-def test_no_module_imports_itself_in_a_circle():
-    """Inside a package a module imports modules; a package's own `__init__` only gathers what they define."""
-    graph = {
-        module: {name for name in imported_by(module) if name in SOURCES and name != package(module)}
-        for module in SOURCES
-    }
-    order = list(graphlib.TopologicalSorter(graph).static_order())
-    assert sorted(order) == sorted(SOURCES)
-
-
-def package(module: str) -> str:
-    return module.rpartition(".")[0]
+def test_the_linter_of_imports_knows_the_packages_in_the_order_of_the_table():
+    """`make lint` holds the order, and that nothing is imported in a circle: see `tool.importlinter`."""
+    contracts = tomllib.loads((chapters.ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]
+    (layers,) = [contract["layers"] for contract in contracts["contracts"] if contract["type"] == "layers"]
+    assert layers == PACKAGES[::-1], "from the last to the first"
 
 
 @every_file
-def test_plotting_alone_needs_matplotlib_and_imageio(module):
-    if module != "vaecourse.course.plotting":
-        assert "vaecourse.course.plotting" not in imported_by(module)
-        assert not any(name.split(".")[0] in ("matplotlib", "imageio", "PIL") for name in imported_by(module))
+def test_a_module_imports_modules_and_not_what_its_own_package_gathers(module):
+    """The one circle that the linter does not see, since it leads through the `__init__` of the package."""
+    if module.count(".") == 2:
+        assert module.rpartition(".")[0] not in imported_by(module)
 
 
 @every_file

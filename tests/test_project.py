@@ -21,7 +21,7 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PROJECT = PYPROJECT["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 NOT_LOCKED = {"gpu", "bench"}  # the lock is of what builds and tests the book
-ON_COLAB = {"tensorflow": "2.19.0", "keras": "3.10.0", "numpy": "2.0.2", "tensorflow-probability": "0.25.0"}
+ON_COLAB = {"tensorflow": "2.20.0", "keras": "3.13.2", "numpy": "2.1.3", "tensorflow-probability": "0.25.0"}
 ELSEWHERE = "https://git.example.org/some-one/a.course"
 
 
@@ -92,7 +92,7 @@ def test_conda_installs_the_same_list():
 def test_bounds_admit_what_colab_ships(name, version):
     (requirement,) = (r for r in map(Requirement, PROJECT["dependencies"]) if r.name == name)
     assert requirement.specifier.contains(version)
-    assert SpecifierSet(PROJECT["requires-python"]).contains("3.12")
+    assert SpecifierSet(PROJECT["requires-python"]).contains("3.13")
 
 
 # --- address ---------------------------------------------------------------------------------------------------------
@@ -210,7 +210,13 @@ def test_citation_is_complete():
     citation = yaml.safe_load(read("CITATION.cff"))
     assert citation["cff-version"] == "1.2.0"
     assert {"message", "title", "authors", "license", "repository-code"} <= set(citation)
-    assert citation["version"] == PROJECT["version"] == vaecourse.__version__
+    assert citation["version"] == vaecourse.__version__
+
+
+def test_the_version_stands_in_one_place():
+    assert "version" in PROJECT["dynamic"]
+    source = read(PYPROJECT["tool"]["hatch"]["version"]["path"])
+    assert re.findall(r'(?m)^__version__ = "(.*)"$', source) == [vaecourse.__version__]
 
 
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
@@ -253,11 +259,11 @@ def test_a_result_is_what_the_chapter_of_the_recipe_printed(monkeypatch, tmp_pat
 
 
 def test_commands_that_are_named_exist():
-    targets = set(re.findall(r"(?m)^([a-z]+):", read("Makefile")))
+    targets = set(re.findall(r"(?m)^([a-z-]+):", read("Makefile")))
     workflows = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / ".github/workflows").glob("*.yml"))
     assert workflows
     for name in ("README.md", "CONTRIBUTING.md", *workflows):
-        named = set(re.findall(r"(?m)(?:`|^\s*|run: )make ([a-z]+)", read(name)))
+        named = set(re.findall(r"(?m)(?:`|^\s*|run: )make ([a-z-]+)", read(name)))
         assert named <= targets, name
 
 
