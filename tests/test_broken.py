@@ -29,7 +29,7 @@ def batch(digits):
 )
 def test_a_loss_has_the_weights_of_its_slip(batch, name, log_likelihood_weight, kl_weight):
     vae = specimens.get(name).build()
-    losses = vae.losses(batch, None, vae.noise(len(batch), 0))
+    losses = vae.objective(batch, None, vae.noise(len(batch), 0))
     expected = kl_weight * losses["kl"] - log_likelihood_weight * losses["log_likelihood"]
     np.testing.assert_allclose(losses["loss"], expected, rtol=1e-5)
     np.testing.assert_allclose(losses["elbo"], losses["log_likelihood"] - losses["kl"], rtol=1e-5)
@@ -78,13 +78,13 @@ def test_a_specimen_is_a_function_of_the_seed_and_survives_saving(name, batch, d
     one, same, other = (specimen.build(seed) for seed in (1, 1, 2))
     x = specimen.prepare(digits.train_images[:16])
     eps = one.noise(len(x), 0)
-    losses = [np.asarray(vae.losses(x, None, eps)["loss"]) for vae in (one, same, other)]
+    losses = [np.asarray(vae.objective(x, None, eps)["loss"]) for vae in (one, same, other)]
     assert np.array_equal(losses[0], losses[1], equal_nan=True)
     assert not np.array_equal(losses[0], losses[2], equal_nan=True)
     one.save(tmp_path / "specimen.keras")
     loaded = keras.saving.load_model(tmp_path / "specimen.keras")
     assert type(loaded) is type(one)
-    np.testing.assert_allclose(loaded.losses(x, None, eps)["loss"], losses[0], rtol=1e-6)
+    np.testing.assert_allclose(loaded.objective(x, None, eps)["loss"], losses[0], rtol=1e-6)
 
 
 def test_only_a_failure_that_belongs_to_the_specimen_is_swallowed(batch):
@@ -106,7 +106,7 @@ def test_only_a_failure_that_belongs_to_the_specimen_is_swallowed(batch):
 def test_the_classes_of_the_specimens_are_vaes_of_their_own():
     assert {specimens.MiscountedVAE, specimens.MisreadVAE} <= set(VAE.__subclasses__())
     specimens.UncheckedBernoulli().check(np.array([-3.0, 300.0]))
-    assert {s.options.get("objective") for s in specimens.SPECIMENS.values()} - {None} == set(specimens.OBJECTIVES)
+    assert {s.options.get("miscount") for s in specimens.SPECIMENS.values()} - {None} == set(specimens.OBJECTIVES)
     assert all(isinstance(specimen, specimens.Specimen) for specimen in specimens.SPECIMENS.values())
     vae = specimens.SOUND.build()
     assert vae.latent_dim == specimens.LATENT_DIM
@@ -117,5 +117,5 @@ def test_the_classes_of_the_specimens_are_vaes_of_their_own():
 def test_unknown_names_are_refused():
     with pytest.raises(ValueError, match="unknown specimen 'kl'; there are kl sign,"):
         specimens.get("kl")
-    with pytest.raises(ValueError, match="unknown objective 'kl'"):
-        specimens.MiscountedVAE(*networks.mlp(2, (4,)), objective="kl")
+    with pytest.raises(ValueError, match="unknown miscount 'kl'"):
+        specimens.MiscountedVAE(*networks.mlp(2, (4,)), miscount="kl")

@@ -112,7 +112,7 @@ class Weighed(VAE):
 
     weight, scale = 1.0, 1.0
 
-    def losses(self, x, y, eps):
+    def objective(self, x, y, eps, training=False):
         terms = self.terms(x, eps, y)
         return {"loss": self.scale * (-terms.log_likelihood + self.weight * terms.kl)}
 
@@ -166,20 +166,20 @@ def test_a_weight_is_named_by_what_it_amounts_to_in_whatever_unit_the_loss_is(bi
 
 
 class Upside(Weighed):
-    def losses(self, x, y, eps):
+    def objective(self, x, y, eps, training=False):
         terms = self.terms(x, eps, y)
         return {"loss": terms.log_likelihood + terms.kl}
 
 
 class WithoutLogvar(Weighed):
-    def losses(self, x, y, eps):
+    def objective(self, x, y, eps, training=False):
         terms = self.terms(x, eps, y)
         mean, logvar = self.posterior_parameters(x, y)
         return {"loss": -terms.log_likelihood + 0.5 * tf.reduce_sum(mean**2 + tf.exp(logvar), -1)}
 
 
 class Absolute(Weighed):
-    def losses(self, x, y, eps):
+    def objective(self, x, y, eps, training=False):
         terms = self.terms(x, eps, y)
         error = tf.reduce_sum(tf.abs(x - self.reconstruct(x, eps)), axis=(1, 2, 3))
         return {"loss": error + terms.kl}
@@ -443,7 +443,7 @@ def test_a_diagnosis_can_be_repeated_and_leaves_the_model_as_it_was(tiny, binary
 
 def test_the_networks_are_put_back_after_a_failure(binary):
     class Failing(VAE):
-        def losses(self, x, y, eps):
+        def objective(self, x, y, eps, training=False):
             raise ZeroDivisionError
 
     vae = Failing(*networks.mlp(2, (4,), seed=0))

@@ -94,7 +94,7 @@ def test_the_losses_of_a_digit_vae_are_those_of_its_source(x, y):
         "loss": 0.7 * kl - log_likelihood + 4 * cross_entropy,
         "accuracy": logits.argmax(axis=1) == y,
     }
-    measured = vae.losses(x, y, EPS)
+    measured = vae.objective(x, y, EPS)
     assert tuple(measured) == vae.measured
     assert measured.keys() == expected.keys()
     for name, value in expected.items():
@@ -126,7 +126,7 @@ def test_the_terms_of_a_conditional_vae_are_those_of_the_distributions(untrained
 def test_the_losses_of_a_conditional_vae_are_those_of_a_vae(x, y):
     vae = build("ConditionalVAE", beta=0.7)
     log_likelihood, kl = vae.terms(x, EPS, y)
-    measured = vae.losses(x, y, EPS)
+    measured = vae.objective(x, y, EPS)
     assert tuple(measured) == models.VAE.measured
     np.testing.assert_allclose(measured["loss"], 0.7 * kl - log_likelihood, rtol=1e-6)
     np.testing.assert_allclose(measured["elbo"], log_likelihood - kl, rtol=1e-6)
@@ -173,7 +173,7 @@ def test_known_and_unknown_digits_can_be_mixed(x, y):
     ]
     np.testing.assert_allclose(semi.bound(x, EPS, mixed), apart[0], rtol=1e-5)
     cross_entropy = -tfd.Categorical(logits=semi.classifier(x)).log_prob(y)
-    measured = semi.losses(x, mixed, EPS)
+    measured = semi.objective(x, mixed, EPS)
     assert tuple(measured) == semi.measured
     np.testing.assert_allclose(measured["bound"], apart[0], rtol=1e-5)
     np.testing.assert_allclose(measured["loss"], np.where(mixed < 0, 0, 4 * cross_entropy) - apart[1], rtol=1e-5)
@@ -183,8 +183,8 @@ def test_known_and_unknown_digits_can_be_mixed(x, y):
 def test_the_losses_of_several_samples_are_their_means(untrained, x, y, name):
     model = untrained[name]
     eps = np.stack([EPS, -EPS, EPS[::-1]])
-    separate = [model.losses(x, y, one) for one in eps]
-    for metric, together in model.losses(x, y, eps).items():
+    separate = [model.objective(x, y, one) for one in eps]
+    for metric, together in model.objective(x, y, eps).items():
         assert together.shape == (N,)
         np.testing.assert_allclose(together, np.mean([one[metric] for one in separate], axis=0), rtol=1e-5, atol=1e-6)
 

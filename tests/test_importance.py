@@ -93,7 +93,7 @@ def exact_gradient(model, variables) -> np.ndarray:
 
 
 def estimator_mean(model, variables) -> np.ndarray:
-    return expected_gradient(model, lambda x, eps: model.losses(x, None, eps)["loss"], variables)
+    return expected_gradient(model, lambda x, eps: model.objective(x, None, eps)["loss"], variables)
 
 
 # --- the value and its gradients -------------------------------------------------------------------------------------
@@ -104,7 +104,7 @@ def estimator_mean(model, variables) -> np.ndarray:
 def test_the_value_is_the_importance_weighted_bound(gradient, samples):
     model = linear(1.3, samples=samples, gradient=gradient)
     eps = tf.constant(noise(samples, 4, 2))
-    losses = model.losses(FEW, None, eps)
+    losses = model.objective(FEW, None, eps)
     assert tuple(losses) == model.measured
     log_weights = model.log_weights(FEW, eps)
     np.testing.assert_allclose(losses["bound"], objectives.importance_weighted_bound(log_weights), rtol=1e-12)
@@ -117,7 +117,7 @@ def test_the_value_is_the_importance_weighted_bound(gradient, samples):
 def test_the_gradients_are_the_formulas_of_the_papers(gradient, power):
     model = curved(samples=3, gradient=gradient)
     x, eps = tf.constant(np.repeat(PATTERN, 2, axis=0)), tf.constant(noise(3, 2, 1))
-    measured = gradients(model, lambda: tf.reduce_sum(model.losses(x, None, eps)["bound"]))
+    measured = gradients(model, lambda: tf.reduce_sum(model.objective(x, None, eps)["bound"]))
     mean, logvar = model.posterior_parameters(x)
     z = tf.constant(model.reparameterize(mean, logvar, eps))
     with tf.GradientTape() as tape:
@@ -163,11 +163,11 @@ def test_at_the_true_posterior_the_landing_is_stuck_for_every_noise(samples):
     for gradient in GRADIENTS:
         model = linear(samples=samples, gradient=gradient)
         eps = tf.constant(noise(samples, 4, 2))
-        per_image = model.losses(FEW, None, eps)["bound"]
+        per_image = model.objective(FEW, None, eps)["bound"]
         encoder = model.encoder.trainable_variables
-        found = gradients(model, lambda m=model, e=eps: tf.reduce_sum(m.losses(FEW, None, e)["bound"]), encoder)
+        found = gradients(model, lambda m=model, e=eps: tf.reduce_sum(m.objective(FEW, None, e)["bound"]), encoder)
         size[gradient] = np.abs(found).max()
-        again = model.losses(FEW, None, tf.constant(noise(samples, 4, 2, seed=1)))["bound"]
+        again = model.objective(FEW, None, tf.constant(noise(samples, 4, 2, seed=1)))["bound"]
         np.testing.assert_allclose(per_image, again, rtol=1e-12)  # every weight is p(x)
     assert size[LANDING] < 1e-12
     assert size[DOUBLY] < 1e-12
@@ -177,8 +177,8 @@ def test_at_the_true_posterior_the_landing_is_stuck_for_every_noise(samples):
 def test_the_gradient_is_the_same_whether_or_not_the_forward_pass_is_compiled():
     model = curved(samples=3, gradient=DOUBLY)
     eps = tf.constant(noise(3, 1, 1))
-    compiled = tf.function(lambda eps: tf.reduce_sum(model.losses(tf.constant(PATTERN), None, eps)["loss"]))
-    eager = gradients(model, lambda: tf.reduce_sum(model.losses(PATTERN, None, eps)["loss"]))
+    compiled = tf.function(lambda eps: tf.reduce_sum(model.objective(tf.constant(PATTERN), None, eps)["loss"]))
+    eager = gradients(model, lambda: tf.reduce_sum(model.objective(PATTERN, None, eps)["loss"]))
     np.testing.assert_allclose(gradients(model, lambda: compiled(eps)), eager, rtol=1e-10)
 
 
@@ -314,7 +314,7 @@ def test_moments_are_those_of_the_gradients_one_by_one():
     each = []
     for repetition in range(8):
         eps = tf.random.stateless_normal((3, 4, 2), (2, repetition), dtype=tf.float64)
-        each.append(gradients(model, lambda e=eps: tf.reduce_mean(model.losses(FEW, None, e)["loss"])))
+        each.append(gradients(model, lambda e=eps: tf.reduce_mean(model.objective(FEW, None, e)["loss"])))
     each = np.array(each).reshape(2, 4, -1)
     joined = {part: np.hstack([getattr(found[name], part) for name in found]) for part in ("mean", "variance")}
     np.testing.assert_allclose(joined["mean"], each.mean(axis=1), atol=1e-12)

@@ -517,7 +517,7 @@ def test_errors_of_other_kinds_are_not_taken_for_losses_that_are_not_finite(tiny
 def test_the_losses_are_what_the_metrics_average(tiny, images):
     vae = tiny(beta=3.0)
     log_likelihood, kl = vae.terms(images, vae.noise(N, 0))
-    losses = vae.losses(images, None, vae.noise(N, 0))
+    losses = vae.objective(images, None, vae.noise(N, 0))
     assert tuple(losses) == vae.measured == tuple(metric.name for metric in vae.metrics)
     for name, expected in zip(
         vae.measured, (3 * kl - log_likelihood, log_likelihood - kl, log_likelihood, kl), strict=True
@@ -528,7 +528,7 @@ def test_the_losses_are_what_the_metrics_average(tiny, images):
 
 def test_what_can_be_trained_must_say_what_its_loss_is():
     with pytest.raises(NotImplementedError):
-        training.Trainable().losses(None, None, None)
+        training.Trainable().objective(None, None, None)
 
 
 def test_the_objective_is_that_of_the_objectives_module(tiny, images):

@@ -220,7 +220,7 @@ def test_the_loss_of_theailearner_is_that_of_its_source(budget, a_batch):
     cross_entropy = tf.reduce_mean(keras.losses.binary_crossentropy(x, x_hat))
     kl = -5e-4 * tf.reduce_mean(1 + s - mean**2 - tf.exp(s))
     assert 5e-4 * float(tf.reduce_mean(mean**2)) > 1e-6  # of a KL that would be missed
-    loss = tf.reduce_mean(vae.losses(x, None, eps)["loss"]) / 784
+    loss = tf.reduce_mean(vae.objective(x, None, eps)["loss"]) / 784
     np.testing.assert_allclose(loss, cross_entropy + kl, rtol=2e-6)
 
 
@@ -237,7 +237,7 @@ def test_the_loss_of_zeldes_is_that_of_its_source(budget, a_batch):
     kl = 0.5 * tf.reduce_sum(variance + mean**2 - 1 - tf.math.log(variance), axis=1)
     vae_loss = 2 * squared_error + 784 * (0.5 * np.log(2 * np.pi) + np.log(0.5)) + kl
     classifier_loss = 10 * keras.losses.sparse_categorical_crossentropy(y, logits, from_logits=True)
-    losses = vae.losses(x, y, eps)
+    losses = vae.objective(x, y, eps)
     for name, expected in {"vae_loss": vae_loss, "classifier_loss": classifier_loss}.items():
         np.testing.assert_allclose(losses[name], expected, rtol=1e-5)
     np.testing.assert_allclose(losses["loss"], vae_loss + classifier_loss, rtol=1e-5)

@@ -24,7 +24,7 @@ def of_the_loss(vae: VAE, x: tf.Tensor, y: tf.Tensor | None, seed: int) -> dict:
         encoder, decoder = _StandIn(vae.encoder, parameters), _StandIn(vae.decoder, output)
         with _standing_in(vae, encoder=encoder, decoder=decoder):
             eps = sign * tf.ones_like(vae.noise(len(x), 0))
-            value = tf.reduce_mean(next(iter(vae.losses(x, y, eps).values())))
+            value = tf.reduce_mean(next(iter(vae.objective(x, y, eps).values())))
             posterior = [tensor[0].numpy().astype(float) for tensor in vae.posterior_parameters(x, y)]
         z = np.full(d, np.nan) if decoder.given is None else decoder.given[0, :d].numpy().astype(float)
         return float(value), posterior, z
@@ -93,7 +93,7 @@ def _of_a_batch(vae, x, y, seed) -> dict[str, np.ndarray]:
     with tf.GradientTape() as tape:
         tape.watch(output)
         log_likelihood = _log_likelihood(vae, output, x)
-    loss = next(iter(vae.losses(x, y, noise).values()))
+    loss = next(iter(vae.objective(x, y, noise).values()))
     each = {
         "loss": np.broadcast_to(loss, len(x)),
         "mean": mean,

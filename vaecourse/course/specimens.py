@@ -40,20 +40,21 @@ class MiscountedVAE(VAE):
     ----------
     encoder, decoder, likelihood, **options
         As for :class:`~vaecourse.VAE`.
-    objective : str
+    miscount : str
+        A key of :data:`OBJECTIVES`.
     """
 
-    _choices = (*VAE._choices, "objective")
+    _choices = (*VAE._choices, "miscount")
 
-    def __init__(self, encoder, decoder, likelihood="bernoulli", *, objective="kl negated", **options):
-        if objective not in OBJECTIVES:
-            raise ValueError(f"unknown objective {objective!r}; there are {', '.join(OBJECTIVES)}")
+    def __init__(self, encoder, decoder, likelihood="bernoulli", *, miscount="kl negated", **options):
+        if miscount not in OBJECTIVES:
+            raise ValueError(f"unknown miscount {miscount!r}; there are {', '.join(OBJECTIVES)}")
         super().__init__(encoder, decoder, likelihood, **options)
-        self.objective = objective
+        self.miscount = miscount
 
-    def losses(self, x, y, eps):
-        losses = super().losses(x, y, eps)
-        return losses | {"loss": OBJECTIVES[self.objective](self, losses["log_likelihood"], losses["kl"])}
+    def objective(self, x, y, eps, training=False):
+        right = super().objective(x, y, eps, training)
+        return right | {"loss": OBJECTIVES[self.miscount](self, right["log_likelihood"], right["kl"])}
 
 
 @keras.saving.register_keras_serializable(likelihoods.PACKAGE)
@@ -151,20 +152,20 @@ SPECIMENS: dict[str, Specimen] = {
         "The loss subtracts both the log-likelihood and the KL.",
         frozenset({"kl weight negative"}),
         MiscountedVAE,
-        {"objective": "kl negated"},
+        {"miscount": "kl negated"},
         diverges=True,
     ),
     "kl averaged": Specimen(
         "The KL is reduced by a mean, over latents as over the batch.",
         frozenset({"kl weight 1/d"}),
         MiscountedVAE,
-        {"objective": "kl averaged"},
+        {"miscount": "kl averaged"},
     ),
     "kl twice": Specimen(
         "A layer adds the KL to the loss, and the loss function adds it, too.",
         frozenset({"kl weight doubled"}),
         MiscountedVAE,
-        {"objective": "kl twice"},
+        {"miscount": "kl twice"},
     ),
     "logvar as std": Specimen(
         "The noise is multiplied by exp(logvar).",
@@ -191,7 +192,7 @@ SPECIMENS: dict[str, Specimen] = {
         "The cross-entropy is reduced as Keras' losses do it, by a mean over the last axes.",
         frozenset({"mean over pixels"}),
         MiscountedVAE,
-        {"objective": "pixels averaged"},
+        {"miscount": "pixels averaged"},
     ),
     "decoder without z": Specimen(
         "The decoder is handed a constant of the right shape, left over from a test.",

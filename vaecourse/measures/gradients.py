@@ -1,18 +1,13 @@
 """The noise of a gradient: its mean and variance over draws of the noise."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from vaecourse.measures.estimate import Estimate
 from vaecourse.models import VAE
-
-
-class Measured(NamedTuple):
-    """What was estimated, with its standard error."""
-
-    value: float
-    standard_error: float
 
 
 class GradientMoments(NamedTuple):
@@ -29,7 +24,7 @@ class GradientMoments(NamedTuple):
     variance: np.ndarray
     repetitions: int
 
-    def signal_to_noise(self) -> Measured:
+    def signal_to_noise(self) -> Estimate:
         """Return the root mean square, over the coordinates that have any noise, of abs(mean)/(standard deviation).
 
         Raises
@@ -38,7 +33,7 @@ class GradientMoments(NamedTuple):
             If no coordinate has any.
         """
 
-        def squared(mean, variance, n):
+        def squared(mean: np.ndarray, variance: np.ndarray, n: int) -> float:
             noisy = variance > 0
             if not noisy.any():
                 raise ValueError("this gradient has no noise, and no ratio of signal to noise; see norm")
@@ -46,17 +41,17 @@ class GradientMoments(NamedTuple):
 
         return self._root(squared)
 
-    def norm(self) -> Measured:
+    def norm(self) -> Estimate:
         """Return the length of the mean gradient: the signal itself."""
         return self._root(lambda mean, variance, n: np.sum(mean**2 - variance / n))
 
-    def _root(self, squared) -> Measured:
+    def _root(self, squared: Callable[[np.ndarray, np.ndarray, int], float]) -> Estimate:
         """Return the root of an unbiased estimate of a square, with the error of the jackknife over the groups."""
         every = np.arange(len(self.mean))
         value = np.sqrt(max(squared(*self._joined(every)), 0.0))
         without_one = np.array([squared(*self._joined(np.delete(every, group))) for group in every])
         error = np.sqrt((len(every) - 1) * without_one.var())
-        return Measured(float(value), float(error / (2 * value) if value else np.sqrt(error)))
+        return Estimate(float(value), float(error / (2 * value) if value else np.sqrt(error)))
 
     def _joined(self, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
         """Return mean, variance and number of the repetitions of some groups together."""
@@ -101,11 +96,11 @@ def gradient_moments(
     parts = {"encoder": encoder, "decoder": [v for v in model.trainable_variables if id(v) not in known]}
 
     @tf.function
-    def gradients(repetition):
+    def gradients(repetition: tf.Tensor) -> dict[str, tf.Tensor]:
         shape = (model.samples, len(x), model.latent_dim)
         eps = tf.random.stateless_normal(shape, tf.stack([seed, repetition]), dtype=model.variable_dtype)
         with tf.GradientTape() as tape:
-            loss = tf.reduce_mean(model.losses(x, None, eps)["loss"])
+            loss = tf.reduce_mean(model.objective(x, None, eps)["loss"])
         found = tape.gradient(loss, parts, unconnected_gradients="zero")
         return {name: tf.concat([tf.reshape(g, [-1]) for g in found[name]], 0) for name in parts}
 
@@ -121,7 +116,7 @@ def gradient_moments(
     }
 
 
-def gradient_signal_to_noise(model: VAE, x: np.ndarray, repetitions: int, seed: int = 0) -> dict[str, Measured]:
+def gradient_signal_to_noise(model: VAE, x: np.ndarray, repetitions: int, seed: int = 0) -> dict[str, Estimate]:
     r"""Measure the signal-to-noise ratio of the gradient :cite:p:`rainforth2018`, for "encoder" and "decoder".
 
     The ratio of a coordinate is abs(mean)/(standard deviation) over the noise; returned is the root of the mean of its

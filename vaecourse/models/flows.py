@@ -175,16 +175,16 @@ class FlowVAE(VAE):
         """Return the posterior samples of the noise `eps`: mean + exp(½ logvar) · f(eps)."""
         return super().reparameterize(mean, logvar, self._flowed(mean, logvar, eps)[0])
 
-    def reconstruct(self, x, eps=None, y=None):
+    def reconstruct(self, x, eps=None, y=None, training=False):
         """As for a VAE; without noise, the image of ε = 0 is decoded."""
         eps = tf.zeros((tf.shape(x)[0], self.latent_dim), self.variable_dtype) if eps is None else eps
-        return super().reconstruct(x, eps, y)
+        return super().reconstruct(x, eps, y, training)
 
     def _flowed(self, mean, logvar, eps):
         return self.flow(eps, tf.concat([mean, logvar], axis=-1))
 
-    def _sampled_terms(self, x, eps, y, kl):
-        mean, logvar = self.posterior_parameters(x, y)
+    def _sampled_terms(self, x, eps, y, kl, training=False):
+        mean, logvar = self.posterior_parameters(x, y, training)
         flowed, log_det = self._flowed(mean, logvar, eps)
         z = objectives.reparameterize(mean, logvar, flowed)
-        return self.log_likelihood(x, z, y), objectives.sampled_kl(z, eps, logvar) - log_det
+        return self.log_likelihood(x, z, y, training), objectives.sampled_kl(z, eps, logvar) - log_det

@@ -4,6 +4,8 @@ With K samples z_k ~ q(z|x) and weights w_k = p(x, z_k)/q(z_k|x) the bound is lo
 gradient with respect to the encoder can be estimated in several ways, which differ in noise, and one in its mean.
 """
 
+from types import MappingProxyType
+
 import keras
 import tensorflow as tf
 
@@ -48,6 +50,7 @@ class ImportanceWeightedVAE(VAE):
     """
 
     measured = ("loss", "bound", "elbo", "log_likelihood", "kl")
+    directions = MappingProxyType({**VAE.directions, "bound": "max"})
     _choices = ("samples", "seed", "gradient")
 
     def __init__(self, encoder, decoder, likelihood="bernoulli", *, samples=5, gradient="plain", seed=0, **kwargs):
@@ -58,10 +61,10 @@ class ImportanceWeightedVAE(VAE):
         super().__init__(encoder, decoder, likelihood, kl="monte_carlo", samples=samples, seed=seed, **kwargs)
         self.gradient = gradient
 
-    def losses(self, x, y, eps):
+    def objective(self, x, y, eps, training=False):
         """Return the bound, negated and as it is, the ELBO and its two terms per image, each `(batch,)`, in nats."""
         eps = eps if eps.shape.rank == 3 else eps[tf.newaxis]  # a single sample has no axis of its own
-        mean, logvar = self.posterior_parameters(x, y)
+        mean, logvar = self.posterior_parameters(x, y, training)
         z = self.reparameterize(mean, logvar, eps)
         later = []
         if self.gradient == "doubly_reparameterized":
@@ -69,7 +72,7 @@ class ImportanceWeightedVAE(VAE):
         if self.gradient != "plain":  # log q depends on the encoder through z alone; its value stays exact
             logvar = tf.stop_gradient(logvar)
             eps += (z - tf.stop_gradient(z)) * tf.exp(-0.5 * logvar)
-        log_likelihood = self.log_likelihood(x, z, y)
+        log_likelihood = self.log_likelihood(x, z, y, training)
         kl = objectives.sampled_kl(z, eps, logvar)
         log_weights = log_likelihood - kl
         later.append(tf.stop_gradient(tf.nn.softmax(log_weights, axis=0))[..., tf.newaxis])

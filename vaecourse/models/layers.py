@@ -26,13 +26,31 @@ class VarianceFloor(layers.Layer):
 
 
 @keras.saving.register_keras_serializable("vaecourse")
-class ToOneChannel(layers.Conv2DTranspose):
+class Upsampling(layers.Conv2DTranspose):
+    """Keras' transposed convolution, with a gradient of the bias that half precision does not spoil.
+
+    That gradient is a sum over all pixels of a batch.  Keras adds a bias by an operation whose gradient is added up in
+    half precision on a CPU: terms soon are too small to change what has been summed before, and the result may not
+    even have the right sign.  Sums need more digits than their terms :cite:p:`micikevicius2018`; those of an ordinary
+    addition have them.
+    """
+
+    def call(self, inputs):
+        if inputs.dtype.size >= 4 or not self.use_bias or self.data_format == "channels_first":
+            return super().call(inputs)
+        options = {"output_padding": self.output_padding, "dilation_rate": self.dilation_rate}
+        outputs = keras.ops.conv_transpose(inputs, self.kernel, self.strides, self.padding, **options)
+        return self.activation(outputs + tf.cast(self.bias, outputs.dtype))
+
+
+@keras.saving.register_keras_serializable("vaecourse")
+class ToOneChannel(Upsampling):
     """A transposed convolution of 3×3 pixels and stride 1 to a single channel, faster on CPUs than Keras' own.
 
     Libraries spread the work of a convolution over output channels, and here there is one.  Instead, one matrix product
     gives every pixel its nine contributions, and nine shifted planes are added up.  Parameters, weights, gradients and
     results are those of :class:`keras.layers.Conv2DTranspose`, up to rounding.  On a GPU, and in half precision, where
-    it would gain nothing, this is that layer.
+    it would gain nothing, this is :class:`Upsampling`.
     """
 
     def call(self, inputs):
@@ -58,19 +76,9 @@ def _to_one_channel(inputs, kernel):
     return tf.add_n(shifted)[..., tf.newaxis], gradient
 
 
-@keras.saving.register_keras_serializable("vaecourse")
-class Upsampling(layers.Conv2DTranspose):
-    """Keras' transposed convolution, with a gradient of the bias that half precision does not spoil.
+def full_precision() -> dict:
+    """Return the option of a layer that computes with as many digits as the weights have, whatever the others do.
 
-    That gradient is a sum over all pixels of a batch.  Keras adds a bias by an operation whose gradient is added up in
-    half precision on a CPU: terms soon are too small to change what has been summed before, and the result may not
-    even have the right sign.  Sums need more digits than their terms :cite:p:`micikevicius2018`; those of an ordinary
-    addition have them.
+    A mean that is rounded to half precision may be off by a good part of the posterior's standard deviation.
     """
-
-    def call(self, inputs):
-        if inputs.dtype.size >= 4 or not self.use_bias or self.data_format == "channels_first":
-            return super().call(inputs)
-        options = {"output_padding": self.output_padding, "dilation_rate": self.dilation_rate}
-        outputs = keras.ops.conv_transpose(inputs, self.kernel, self.strides, self.padding, **options)
-        return self.activation(outputs + tf.cast(self.bias, outputs.dtype))
+    return {"dtype": keras.config.dtype_policy().variable_dtype}

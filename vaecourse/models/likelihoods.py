@@ -12,6 +12,8 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from vaecourse.training import errors
+
 tfb, tfd = tfp.bijectors, tfp.distributions
 
 PACKAGE = "vaecourse"
@@ -39,6 +41,19 @@ class Likelihood(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return input_shape
+
+    def supports(self, images: tf.Tensor) -> tf.Tensor:
+        """Return whether all pixels of a batch are in the support, a bool scalar."""
+        return tf.reduce_all((images >= 0) & (images <= 1))  # NaN fails the comparison, too
+
+    def requirement(self, images: tf.Tensor) -> tf.Operation | None:
+        """Return the assertion that a batch is in the support, for compiled steps."""
+        sentence = (
+            f"{type(self).__name__} expects pixels in {self.support}, got a batch with pixels from {{}} to {{}}; "
+            "vaecourse.data.scale turns uint8 images into grays, vaecourse.data.binarize grays into zeros and ones"
+        )
+        ends = tf.reduce_min(images), tf.reduce_max(images)
+        return errors.require(self.supports(images), ValueError, sentence, *ends)
 
     def check(self, images: np.ndarray) -> None:
         """Raise `ValueError` if there is no image, or pixels are not finite or outside the likelihood's support."""
@@ -91,6 +106,9 @@ class Bernoulli(Likelihood):
         images, logits = tf.broadcast_to(images, shape), tf.broadcast_to(output, shape)
         cross_entropy = tf.nn.sigmoid_cross_entropy_with_logits(labels=images, logits=logits)
         return -tf.reduce_sum(cross_entropy, axis=(-3, -2, -1))
+
+    def supports(self, images):
+        return super().supports(images) if self.grays else tf.reduce_all((images == 0) | (images == 1))
 
     def check(self, images):
         super().check(images)

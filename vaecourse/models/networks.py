@@ -14,7 +14,7 @@ import keras
 from keras import layers
 
 from vaecourse.data import IMAGE_SHAPE
-from vaecourse.models.layers import ToOneChannel, Upsampling, VarianceFloor
+from vaecourse.models.layers import ToOneChannel, Upsampling, VarianceFloor, full_precision
 
 
 def convolutional(
@@ -38,7 +38,7 @@ def convolutional(
     Raises
     ------
     ValueError
-        If there is no latent, or the shape is not one of images that can be halved twice.
+        If there is no latent, or the images cannot be halved twice.
     """
     _check(latent_dim, image_shape, multiple=4)
     first, second = filters
@@ -48,7 +48,7 @@ def convolutional(
             layers.Conv2D(first, 3, strides=2, activation="relu"),
             layers.Conv2D(second, 3, strides=2, activation="relu"),
             layers.Flatten(),
-            layers.Dense(2 * latent_dim, **_full_precision()),
+            layers.Dense(2 * latent_dim, **full_precision()),
         ],
         name="encoder",
     )
@@ -78,7 +78,7 @@ def pooled(
             layers.MaxPooling2D(2),
             layers.Flatten(),
             layers.Dense(32, activation="relu"),
-            layers.Dense(2 * latent_dim, **_full_precision()),
+            layers.Dense(2 * latent_dim, **full_precision()),
         ],
         name="encoder",
     )
@@ -141,7 +141,7 @@ def mlp(
         features = layers.Concatenate()([features, *condition])
     for width in hidden:
         features = dense(width, activation=activation)(features)
-    parameters = dense(2 * latent_dim, **_full_precision())(features)
+    parameters = dense(2 * latent_dim, **full_precision())(features)
     if variance_floor:
         parameters = VarianceFloor(variance_floor)(parameters)
     encoder = keras.Model([image, *condition] if conditional else image, parameters, name="encoder")
@@ -207,14 +207,6 @@ def convolutional_classifier(
         name="classifier",
     )
     return _seeded((classifier,), seed)[0]
-
-
-def _full_precision() -> dict:
-    """Return the option of a layer that computes with as many digits as the weights have, whatever the others do.
-
-    A mean that is rounded to half precision may be off by a good part of the posterior's standard deviation.
-    """
-    return {"dtype": keras.config.dtype_policy().variable_dtype}
 
 
 _CLASSIFIER_SEED = 500_000  # its initial weights shall not be those of the encoder

@@ -1,6 +1,7 @@
 """The variational autoencoder, once: every source is this model with other parts."""
 
 from numbers import Integral
+from types import MappingProxyType
 from typing import NamedTuple
 
 import keras
@@ -9,7 +10,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from vaecourse.models import likelihoods, objectives
-from vaecourse.training import Trainable
+from vaecourse.models.images import ImageModel
 
 tfd = tfp.distributions
 
@@ -22,38 +23,68 @@ class Terms(NamedTuple):
 
 
 @keras.saving.register_keras_serializable(likelihoods.PACKAGE)
-class VAE(Trainable):
-    r"""Variational autoencoder :cite:p:`kingma2014,rezende2014`.
+class VAE(ImageModel):
+    r"""Variational autoencoder :cite:p:`kingma2014,rezende2014`: a Keras model of images that learns from images alone.
 
-    Prior p(z) = N(0, I); posterior q(z|x) = N(mean, diag exp(logvar)) by the encoder; p(x|z) by the decoder and a
-    likelihood.  `fit` maximizes the mean over images of log p(x|z) − β KL(q(z|x) ‖ p(z)), z ~ q(z|x).
-
-    Whatever is random is a function of `seed` and the optimizer step: the noise of a step, and the order of the
-    images in the epoch that begins at it.  Two trainings from the same weights are therefore the same.
+    A VAE describes an image x by latents z, a few real numbers.  The prior is p(z) = N(0, I).  The decoder and a
+    likelihood give p(x|z), the distribution of the image given its latents.  The encoder gives the approximate
+    posterior q(z|x) = N(mean, diag exp(logvar)), the distribution of the latents given the image.  :meth:`fit`
+    maximizes the mean over images of log p(x|z) − β KL(q(z|x) ‖ p(z)), z ~ q(z|x); with β = 1 that is the evidence
+    lower bound (ELBO), whose mean over z is at most log p(x).
 
     Parameters
     ----------
-    encoder, decoder : keras.Model
-        As :mod:`vaecourse.networks` builds them.
-    likelihood : str or likelihoods.Likelihood
+    encoder : keras.Model
+        Maps images `(batch, height, width, channels)` to `(batch, 2·d)`: mean and log-variance, side by side.
+    decoder : keras.Model
+        Maps latents `(batch, d)` to the raw parameters of p(x|z), of the shape of the images.  Any Keras networks of
+        these shapes will do; :mod:`vaecourse.networks` builds those of the course.
+    likelihood : {"bernoulli", "continuous_bernoulli", "gaussian"} or likelihoods.Likelihood
+        How the decoder's output is turned into p(x|z).
     kl : {"analytic", "monte_carlo"}
-        In closed form, or estimated at the same z as the likelihood, as in the tutorial of TensorFlow.
+        Whether the KL is computed in closed form, or estimated at the same z as the likelihood.
     beta : float
         Weight of the KL in the objective.  The metric `elbo` has weight 1 whatever β is.
     samples : int
         Samples of z for each image and step.
     seed : int
-        From 0 to 2³¹ − 1.
+        From 0 to 2³¹ − 1.  The noise of a step and the order of the images in an epoch are functions of the seed and of
+        the number of batches before, so that two trainings from the same weights are the same, and a training that
+        :func:`vaecourse.training.resume_from` resumes ends like one that was never interrupted.
+
+    Raises
+    ------
+    ValueError
+        If an option has no such value, or the shapes of the networks do not fit each other.
 
     Notes
     -----
-    The metrics are means over images, in nats: `loss` (the objective, negated), `elbo`, `log_likelihood`, `kl`.
+    Everything is in nats per image: sums over pixels and latents, means over images.  The metrics are `loss` (the
+    objective, negated, and what regularizers of the networks add to it), `elbo`, `log_likelihood` and `kl`.
+
+    In `fit` the networks are called with ``training=True``, everywhere else with ``training=False``: dropout, batch
+    normalization and augmentation of a reader's own networks behave as in any Keras model.
 
     Every method that takes labels `y` hands them to both networks.  The networks of this class see no labels, and `y`
-    must be None; those of :mod:`vaecourse.digit_models` may.
+    must be None; those of :class:`~vaecourse.DigitVAE`, :class:`~vaecourse.ConditionalVAE` and
+    :class:`~vaecourse.SemiSupervisedVAE` do.
+
+    Examples
+    --------
+    >>> from vaecourse import VAE, data, measures, networks
+    >>> digits = data.load("digits")
+    >>> train, test = (data.binarize(data.scale(x)) for x in (digits.train_images, digits.test_images))
+    >>> vae = VAE(*networks.mlp(latent_dim=2, hidden=(64,), activation="relu", seed=0), likelihood="bernoulli")
+    >>> vae.compile("adam")
+    >>> history = vae.fit(train, epochs=2, verbose=0)
+    >>> measures.elbo(vae, test).mean < -200  # nats
+    True
+    >>> vae.encode(test[:8]).mean().shape, vae.reconstruct(test[:8]).shape, vae.sample(3).shape
+    (TensorShape([8, 2]), TensorShape([8, 28, 28, 1]), TensorShape([3, 28, 28, 1]))
     """
 
     measured = ("loss", "elbo", "log_likelihood", "kl")
+    directions = MappingProxyType({"loss": "min", "elbo": "max", "log_likelihood": "max"})
     classes = 0
     """How many inputs of the decoder are not latents but say which digit to draw."""
 
@@ -87,40 +118,13 @@ class VAE(Trainable):
         self.samples = samples
         self.seed = seed
         self.supports_jit = False  # XLA would drop the check for finite losses, and slows convolutions on CPUs
-        self._measure()
+        self._prepare()
         self._build()
 
-    # --- the model -------------------------------------------------------------------------------------------------
-
-    def checked(self, x):
-        """Return images after refusing what the model cannot be asked about, as :meth:`encode` says.
-
-        Of a symbolic tensor only shape and dtype are known.
-        """
-        if not hasattr(x, "dtype"):
-            raise TypeError(f"expected an array of images, got {type(x).__name__}")
-        if tuple(x.shape[1:]) != self.image_shape or x.shape[0] == 0:
-            raise ValueError(
-                f"expected images of shape (n, {', '.join(map(str, self.image_shape))}), n ≥ 1; got {tuple(x.shape)}"
-            )
-        if not tf.as_dtype(x.dtype).is_floating:
-            raise TypeError(f"expected float images, got {x.dtype}; vaecourse.data.scale turns uint8 to grays")
-        if isinstance(x, np.ndarray) or hasattr(x, "numpy"):
-            self.likelihood.check(np.asarray(x))
-        return x
-
-    def checked_labels(self, y):
-        """Return labels after refusing what the model cannot use: any, in a model that learns from images alone."""
-        if y is not None:
-            raise ValueError(
-                "a VAE learns from images alone: its y must be None, and a data set must be mapped to its images"
-            )
-        return None
-
-    def posterior_parameters(self, x, y=None) -> tuple[tf.Tensor, tf.Tensor]:
+    def posterior_parameters(self, x, y=None, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         """Return mean and log-variance of q(z|x), each `(batch, d)`."""
         x, y = self.checked(x), self.checked_labels(y)
-        output = tf.cast(self._encoder_output(x, self._condition(x, y)), self.variable_dtype)
+        output = tf.cast(self._encoder_output(x, self._condition(x, y), training), self.variable_dtype)
         mean, logvar = tf.split(output, 2, axis=-1)
         return mean, logvar
 
@@ -143,12 +147,17 @@ class VAE(Trainable):
         """Return p(x|z) for latents `(..., d)`: a distribution whose events are images."""
         return self.likelihood.distribution(self._decoder_output(z, self.checked_labels(y)))
 
+    def log_likelihood(self, x, z, y=None, training: bool = False) -> tf.Tensor:
+        """Return log p(x|z) of images `(batch, ...)` at latents `(..., batch, d)`: `(..., batch)`, in nats."""
+        output = self._decoder_output(z, y, training)
+        return self.likelihood.log_prob(output, tf.cast(x, self.variable_dtype))
+
     def sample(self, n: int, seed: int = 0, y=None) -> tf.Tensor:
         """Decode `n` draws from the prior; the mean images `(n, height, width, channels)`."""
         z = tf.random.stateless_normal((n, self.latent_dim), (seed, n), dtype=self.variable_dtype)
         return self.decode(z, y).mean()
 
-    def reconstruct(self, x, eps=None, y=None) -> tf.Tensor:
+    def reconstruct(self, x, eps=None, y=None, training: bool = False) -> tf.Tensor:
         """Encode and decode; the mean images.
 
         Parameters
@@ -157,35 +166,35 @@ class VAE(Trainable):
         eps : array `(batch, d)`, optional
             Noise of the posterior sample that is decoded; without it the posterior mean is.
         y : labels, in a model that takes them
+        training : bool
+            Mode in which the networks are called.
         """
         y = self._condition(x, y)
-        mean, logvar = self.posterior_parameters(x, y)
+        mean, logvar = self.posterior_parameters(x, y, training)
         z = mean if eps is None else self.reparameterize(mean, logvar, eps)
-        return self.likelihood(self._decoder_output(z, y))
+        return self.likelihood(self._decoder_output(z, y, training))
 
-    def call(self, x):
+    def call(self, x, training=False):
         """Return :meth:`reconstruct` of `x`: a tensor, as Keras' `predict`, `save` and `export` need it."""
-        return self.reconstruct(x)
-
-    # --- the objective ---------------------------------------------------------------------------------------------
+        return self.reconstruct(x, training=bool(training))
 
     def noise(self, batch: int | tf.Tensor, step: int | tf.Tensor) -> tf.Tensor:
-        """Return the standard normal noise of optimizer step `step`: `(batch, d)`, or `(samples, batch, d)`."""
+        """Return the standard normal noise of the step after `step` batches: `(batch, d)`, or `(samples, batch, d)`."""
         shape = (batch, self.latent_dim) if self.samples == 1 else (self.samples, batch, self.latent_dim)
         seed = tf.stack([self.seed, tf.cast(step, tf.int32)])
         return tf.random.stateless_normal(shape, seed, dtype=self.variable_dtype)
 
-    def terms(self, x, eps: tf.Tensor, y=None) -> Terms:
+    def terms(self, x, eps: tf.Tensor, y=None, training: bool = False) -> Terms:
         """Return both terms of the ELBO per image, at the posterior samples of the noise `eps`.
 
         Noise with a leading axis of samples is averaged over it.
         """
-        terms = self._sampled_terms(x, eps, y, self.kl)
+        terms = self._sampled_terms(x, eps, y, self.kl, training)
         return Terms(*(tf.reduce_mean(term, axis=0) if term.shape.rank == 2 else term for term in terms))
 
-    def losses(self, x, y, eps):
+    def objective(self, x, y, eps: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
         """Return the objective, negated, the ELBO and its two terms per image, each `(batch,)`, in nats."""
-        terms = self.terms(x, eps, y)
+        terms = self.terms(x, eps, y, training)
         return {
             "loss": -objectives.elbo(*terms, self.beta),
             "elbo": objectives.elbo(*terms),
@@ -197,8 +206,6 @@ class VAE(Trainable):
         """Return log p(x, z)/q(z|x) per sample and image, `(samples, batch)`, for noise `(samples, batch, d)`."""
         log_likelihood, kl = self._sampled_terms(x, eps, y, "monte_carlo")
         return log_likelihood - kl
-
-    # --- Keras -----------------------------------------------------------------------------------------------------
 
     _parts = ("encoder", "decoder", "likelihood")
     _choices = ("kl", "beta", "samples", "seed")
@@ -217,11 +224,11 @@ class VAE(Trainable):
     def _build(self) -> None:
         self(tf.zeros((1, *self.image_shape)))  # BackupAndRestore and load_model ask for a model that is built
 
-    def _sampled_terms(self, x, eps, y, kl: str) -> tuple[tf.Tensor, tf.Tensor]:
+    def _sampled_terms(self, x, eps, y, kl: str, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         """Return log p(x|z) of every sample, and the KL: in closed form, or of every sample log q(z|x) − log p(z)."""
         y = self._condition(x, y)
-        mean, logvar = self.posterior_parameters(x, y)
-        log_likelihood = self.log_likelihood(x, self.reparameterize(mean, logvar, eps), y)
+        mean, logvar = self.posterior_parameters(x, y, training)
+        log_likelihood = self.log_likelihood(x, self.reparameterize(mean, logvar, eps), y, training)
         if kl == "analytic":
             return log_likelihood, objectives.analytic_kl(mean, logvar)
         return log_likelihood, objectives.monte_carlo_kl(mean, logvar, eps)
@@ -230,17 +237,13 @@ class VAE(Trainable):
         """Return what stands for labels that were not given."""
         return y
 
-    def _encoder_output(self, x, y) -> tf.Tensor:
-        return self.encoder(x)
+    def _encoder_output(self, x, y, training: bool) -> tf.Tensor:
+        return self.encoder(x, training=training)
 
     def _decoder_input(self, z, y) -> tf.Tensor:
         return z
 
-    def _decoder_output(self, z, y=None) -> tf.Tensor:
+    def _decoder_output(self, z, y=None, training: bool = False) -> tf.Tensor:
         z = self._decoder_input(tf.convert_to_tensor(z, self.variable_dtype), y)
-        output = self.decoder(tf.reshape(z, (-1, z.shape[-1])))
+        output = self.decoder(tf.reshape(z, (-1, z.shape[-1])), training=training)
         return tf.cast(tf.reshape(output, tf.concat([tf.shape(z)[:-1], self.image_shape], 0)), self.variable_dtype)
-
-    def log_likelihood(self, x, z, y=None) -> tf.Tensor:
-        """Return log p(x|z) of images `(batch, ...)` at latents `(..., batch, d)`: `(..., batch)`, in nats."""
-        return self.likelihood.log_prob(self._decoder_output(z, y), tf.cast(x, self.variable_dtype))

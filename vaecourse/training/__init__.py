@@ -1,8 +1,9 @@
 """Training by Keras: `fit`, `evaluate` and `predict`, optimizers and schedules, and how a killed training goes on."""
 
+from vaecourse.training.compiled import STEPS_PER_EXECUTION
 from vaecourse.training.optimizers import Adam, LinearDecay, cosine_decay
-from vaecourse.training.resume import EpochStart, listens_to_batches, resume_from
-from vaecourse.training.trainable import EVALUATION_BATCH, STEPS_PER_EXECUTION, Trainable
+from vaecourse.training.resume import EpochStart, batches_seen, listens_to_batches, resume_from
+from vaecourse.training.trainable import EVALUATION_BATCH, Trainable
 
 __all__ = [
     "EVALUATION_BATCH",
@@ -11,6 +12,7 @@ __all__ = [
     "EpochStart",
     "LinearDecay",
     "Trainable",
+    "batches_seen",
     "cosine_decay",
     "listens_to_batches",
     "resume_from",

@@ -52,7 +52,7 @@ class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
 
     def __call__(self, step):
         """Return the learning rate of an optimizer step, from 0 on."""
-        climbing = round(self.warmup * self.steps)
+        climbing = _climbing(self.steps, self.warmup)
         step = tf.cast(step, tf.float32)
         climbed = step / climbing if climbing else 1.0
         left = (self.steps - step) / (self.steps - climbing)
@@ -74,7 +74,12 @@ def cosine_decay(peak: float, steps: int, warmup: float = 0.0) -> keras.optimize
     warmup : float
         Share of the steps spent climbing.
     """
-    climbing = round(warmup * steps)
+    climbing = _climbing(steps, warmup)
     if not climbing:
         return keras.optimizers.schedules.CosineDecay(peak, steps)
     return keras.optimizers.schedules.CosineDecay(0.0, steps - climbing, warmup_target=peak, warmup_steps=climbing)
+
+
+def _climbing(steps: int, warmup: float) -> int:
+    """Return in how many steps of a training the learning rate climbs, given their share."""
+    return round(warmup * steps)

@@ -25,11 +25,23 @@ def resume_from(folder: str | os.PathLike) -> keras.callbacks.Callback:
     return _Resume(os.path.join(folder, "backup"), double_checkpoint=True)
 
 
-class EpochStart(keras.callbacks.Callback):
-    """Tells a data set at which optimizer step its epoch begins: `step`, a `tf.Variable`.
+def batches_seen(optimizer: keras.optimizers.Optimizer) -> tf.Tensor:
+    """Return how many batches an optimizer has been handed, an integer scalar.
 
-    The data set cannot read the optimizer's own counter: inside a compiled step, which fetches its batch and counts
-    itself in no fixed order, the two would race.
+    While gradients are accumulated over several batches this is more than the number of its steps, which it counts
+    as `iterations`.
+    """
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # of a LossScaleOptimizer
+    counter = next(variable for variable in optimizer.variables if variable.name == "iteration")
+    return tf.convert_to_tensor(counter)
+
+
+class EpochStart(keras.callbacks.Callback):
+    """Tell a data set at which optimizer step its epoch begins: `step`, a `tf.Variable`.
+
+    Batches are counted, not updates: the two differ while gradients are accumulated.  The data set cannot read the
+    optimizer's own counter: a compiled step fetches its batch and counts itself in no fixed order, so that the two
+    would race.
     """
 
     def __init__(self):
@@ -37,27 +49,27 @@ class EpochStart(keras.callbacks.Callback):
         self.step = tf.Variable(0)
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.step.assign(int(self.model.optimizer.iterations))
+        self.step.assign(int(batches_seen(self.model.optimizer)))
 
 
 class _Resume(keras.callbacks.BackupAndRestore):
     """Keras' backup, made proof against a kill between its two files, and against a later `fit`.
 
-    Keras writes the weights and then the number of the epoch.  Killed in between, it would resume the weights of one
-    epoch with the number of another; the optimizer's counter, which is saved with the weights, knows better, together
-    with the step at which the training began.  And it would begin every later `fit` of the same model at the epoch
-    from which this one was resumed.
+    Keras writes the weights and then the number of the epoch.  A training that was killed in between would be resumed
+    with the weights of one epoch and the number of another.  So the number is computed from the optimizer's counter,
+    which is saved with the weights, and from the step at which the training began.  Keras would also begin every later
+    `fit` of the same model at the epoch from which this one was resumed.
     """
 
     def on_train_begin(self, logs=None):
         first_step = Path(self.backup_dir, "first_step")
         if not any(first_step.parent.glob("*.weights.h5*")):  # nothing to resume: the training begins here
             first_step.parent.mkdir(parents=True, exist_ok=True)
-            first_step.write_text(str(int(self.model.optimizer.iterations)))
+            first_step.write_text(str(int(batches_seen(self.model.optimizer))))
         with contextlib.suppress(json.JSONDecodeError):  # killed while the number was being written
             super().on_train_begin(logs)
         if self.params["steps"]:
-            done = int(self.model.optimizer.iterations) - int(first_step.read_text())
+            done = int(batches_seen(self.model.optimizer)) - int(first_step.read_text())
             self.model._initial_epoch = done // self.params["steps"]
 
     def on_epoch_begin(self, epoch, logs=None):

@@ -1,0 +1,44 @@
+"""What a model of images refuses: images of another shape or type, pixels outside its likelihood, labels."""
+
+import numpy as np
+import tensorflow as tf
+
+from vaecourse.models.likelihoods import Likelihood
+from vaecourse.training import Trainable
+
+
+class ImageModel(Trainable):
+    """A model that knows the shape of its images, and the likelihood of their pixels."""
+
+    image_shape: tuple[int, int, int]
+    likelihood: Likelihood
+
+    def checked(self, x):
+        """Return images after refusing what the model cannot be asked about, as :meth:`encode` says.
+
+        Of a symbolic tensor only shape and dtype are known.
+        """
+        if not hasattr(x, "dtype"):
+            raise TypeError(f"expected an array of images, got {type(x).__name__}")
+        shape = tf.TensorShape(x.shape)  # of a data set it may be known in part, or not at all
+        if not shape.is_compatible_with((None, *self.image_shape)) or (shape.rank and shape[0] == 0):
+            raise ValueError(
+                f"expected images of shape (n, {', '.join(map(str, self.image_shape))}), n ≥ 1; got {tuple(x.shape)}"
+            )
+        if not tf.as_dtype(x.dtype).is_floating:
+            raise TypeError(f"expected float images, got {x.dtype}; vaecourse.data.scale turns uint8 to grays")
+        if isinstance(x, np.ndarray) or hasattr(x, "numpy"):
+            self.likelihood.check(np.asarray(x))
+        return x
+
+    def requirements(self, x: tf.Tensor, y: tf.Tensor | None) -> list[tf.Operation | None]:
+        """Return the assertions on the values of images and labels, for compiled steps."""
+        return [self.likelihood.requirement(x)]
+
+    def checked_labels(self, y):
+        """Return labels after refusing what the model cannot use: any, in a model that learns from images alone."""
+        if y is not None:
+            raise ValueError(
+                "a VAE learns from images alone: its y must be None, and a data set must be mapped to its images"
+            )
+        return None

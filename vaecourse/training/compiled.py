@@ -1,0 +1,147 @@
+"""Compiling a model, and how many of its steps run between two looks at the callbacks."""
+
+import contextlib
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import keras
+
+from vaecourse.training import errors, inputs, optimizers, resume
+from vaecourse.training.steps import Steps
+
+STEPS_PER_EXECUTION = 20
+
+
+class Compiled(Steps):
+    """A model whose steps Keras compiles."""
+
+    directions: Mapping[str, str] = {"loss": "min"}
+    """Metrics that say how good a model is, and whether the best is the ``"min"`` or the ``"max"``."""
+
+    _steps_per_execution_asked: int | None = None
+
+    def compile(
+        self,
+        optimizer="adam",
+        loss=None,
+        loss_weights=None,
+        metrics=None,
+        weighted_metrics=None,
+        run_eagerly=False,
+        steps_per_execution=None,
+        jit_compile="auto",
+        auto_scale_loss=True,
+    ):
+        """Compile with an optimizer; the objective and the metrics are the model's own.
+
+        Parameters
+        ----------
+        optimizer : str or keras.optimizers.Optimizer
+            The name ``"adam"`` stands for :class:`vaecourse.training.Adam`.
+        loss, loss_weights, metrics, weighted_metrics : None
+        steps_per_execution : int, optional
+            How many steps run between two looks at the callbacks.  Without it, :meth:`fit` runs 20 steps, or single
+            ones where a callback listens to batches or the training has fewer than 200 steps.
+        run_eagerly, jit_compile, auto_scale_loss
+            As Keras' own.
+
+        Raises
+        ------
+        ValueError
+            If a loss, weights of losses, or metrics are given.
+        """
+        if loss is not None or loss_weights:
+            raise ValueError("a VAE has its objective built in; choose a likelihood, kl and beta instead of a loss")
+        if metrics or weighted_metrics:
+            raise ValueError(
+                f"a {type(self).__name__} has its metrics built in ({', '.join(self.measured)}): metrics and "
+                "weighted_metrics must be None. Compute others in a callback, from encode, decode or reconstruct"
+            )
+        super().compile(
+            optimizer=optimizers.Adam() if optimizer == "adam" else optimizer,
+            run_eagerly=run_eagerly,
+            steps_per_execution=steps_per_execution or 1,
+            jit_compile=jit_compile,
+            auto_scale_loss=auto_scale_loss,
+        )
+        self._steps_per_execution_asked = steps_per_execution
+        self._compiled_for = {}
+        self.optimizer.build(self.trainable_variables)  # or a first `fit` that fails would leave it unbuildable
+
+    def get_compile_config(self):
+        config = super().get_compile_config()
+        return config | {"steps_per_execution": self._steps_per_execution_asked} if config else config
+
+    def compile_from_config(self, config):
+        self.compile(**keras.saving.deserialize_keras_object(config))
+
+    def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
+        """Train on one batch of images, as Keras' method of this name does; for errors see :meth:`fit`."""
+        inputs.refuse_weights(sample_weight, class_weight)
+        self._checked_examples(x, y)
+        with errors.in_words():
+            return super().train_on_batch(x, y, return_dict=return_dict)
+
+    def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
+        """Return the metrics on one batch of images, as Keras' method of this name does."""
+        inputs.refuse_weights(sample_weight)
+        self._checked_examples(x, y)
+        with errors.in_words():
+            return super().test_on_batch(x, y, return_dict=return_dict)
+
+    def predict_on_batch(self, x):
+        """Return what calling the model on one batch returns, as Keras' method of this name does."""
+        with errors.in_words():
+            return super().predict_on_batch(x)
+
+    # --- inside ----------------------------------------------------------------------------------------------------
+
+    def _checked_examples(self, x, y=None):
+        """Return images, or images and labels, after refusing what cannot be trained on."""
+        x, y = self.checked(x), self.checked_labels(y)
+        return x if y is None else (x, y)
+
+    def _directed(self, callbacks: Any) -> list[keras.callbacks.Callback]:
+        """Return callbacks as a list; those that watch a metric of the model know in which direction it gets better."""
+        listeners = callbacks.callbacks if isinstance(callbacks, keras.callbacks.CallbackList) else callbacks
+        listeners = [] if listeners is None else keras.tree.flatten(listeners)
+        for callback in listeners:
+            if getattr(callback, "mode", None) == "auto":
+                metric = str(getattr(callback, "monitor", "")).removeprefix("val_")
+                callback.mode = self.directions.get(metric, "auto")
+        return listeners
+
+    def _steps_at_once(self, callbacks: Sequence, steps: int, *parts: int | None) -> int:
+        """Return how many steps of a training of `steps`, negative if not known, run between two looks at callbacks.
+
+        An execution does not stop at the end of an epoch, or of a validation, of so many steps, of which therefore it
+        must be a part.  And TensorFlow warns where a function is compiled for a few calls only, as in a short training.
+        """
+        chosen = self._steps_per_execution_asked
+        if chosen is None:
+            short = 0 <= steps < 10 * STEPS_PER_EXECUTION
+            single = self.run_eagerly or short or any(parts) or any(map(resume.listens_to_batches, callbacks))
+            chosen = 1 if single else STEPS_PER_EXECUTION
+        return math.gcd(chosen, *(part or 0 for part in parts))
+
+    def _steps_at_once_after(self, callbacks: Any, steps: int | None, function: str) -> int:
+        """Return for how many steps at once a function is compiled already, if that will do, or a part of `steps`."""
+        asked = self._steps_per_execution_asked or 1
+        chosen = asked if callbacks else self._compiled_for.get(function, asked)
+        return math.gcd(chosen, steps or 0)
+
+    @contextlib.contextmanager
+    def _running(self, at_once: int, *functions: str) -> Iterator[None]:
+        """Run so many steps at once: functions that were compiled for another number are compiled again."""
+        before = self.steps_per_execution
+        for function in functions:
+            if self._compiled_for.get(function) != at_once:
+                setattr(self, function, None)
+                self._compiled_for[function] = at_once
+        self.steps_per_execution = at_once
+        try:
+            with errors.in_words():
+                yield
+        finally:
+            self.steps_per_execution = before

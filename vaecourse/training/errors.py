@@ -1,0 +1,44 @@
+"""Requirements inside of compiled steps: what is refused there is raised outside as a standard exception.
+
+A compiled step can only fail with TensorFlow's `InvalidArgumentError`, whose text is a page long.  `require` adds an
+assertion to a step, and `in_words` turns its failure into the exception and the sentence that were meant.
+"""
+
+import contextlib
+import re
+from collections.abc import Iterator
+
+import tensorflow as tf
+
+_KINDS: dict[str, type[Exception]] = {kind.__name__: kind for kind in (ValueError, FloatingPointError)}
+_REFUSAL = re.compile(r"<(\w+)> (.*?) <end>\]((?: \[[^\]]*\])*)", re.DOTALL)
+
+
+def require(condition: tf.Tensor, kind: type[Exception], sentence: str, *values: tf.Tensor) -> tf.Operation | None:
+    """Return the assertion that a condition holds; what must not run before it needs it as a control dependency.
+
+    Parameters
+    ----------
+    condition : bool tensor, scalar
+    kind : {ValueError, FloatingPointError}
+        What :func:`in_words` raises where the condition does not hold.
+    sentence : str
+        With a place ``{}`` for each of the values.
+    *values : scalar tensors
+    """
+    return tf.debugging.Assert(condition, [f"<{kind.__name__}> {sentence} <end>", *values])
+
+
+@contextlib.contextmanager
+def in_words() -> Iterator[None]:
+    """Raise what :func:`require` was asked to raise, instead of TensorFlow's error; other errors stay as they are."""
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        refusal = _REFUSAL.search(str(error))
+        if refusal is None:
+            raise
+        kind, sentence, values = refusal.groups()
+        for value in re.findall(r"\[([^\]]*)\]", values):
+            sentence = sentence.replace("{}", value, 1)
+        raise _KINDS[kind](sentence) from None
