@@ -1,6 +1,7 @@
 """What the tests share: a few real digits, and models that train in a second."""
 
 import gc
+import os
 
 import keras
 import matplotlib
@@ -13,7 +14,8 @@ from vaecourse.data import datasets
 
 matplotlib.use("Agg")
 settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=40)
-settings.load_profile("repeatable")
+settings.register_profile("fresh", derandomize=False, deadline=None, max_examples=40, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 import vaecourse
-from tools import address, chapters, results
+from tools import address, chapters, processors, results
 from vaecourse import recipes
 
 ROOT = Path(__file__).parents[1]
@@ -273,6 +273,11 @@ def test_workflows_pin_their_actions(path):
     assert workflow["permissions"] == {"contents": "read"}
     steps = [step for job in workflow["jobs"].values() for step in job["steps"]]
     assert all(re.fullmatch(r"actions/[\w-]+@v\d+", step["uses"]) for step in steps if "uses" in step)
+
+
+def test_continuous_integration_imitates_every_processor():
+    (job,) = [job for job in yaml.safe_load(read(".github/workflows/ci.yml"))["jobs"].values() if "SETTING" in str(job)]
+    assert job["strategy"]["matrix"]["setting"] == list(processors.SETTINGS)
 
 
 def test_example_of_the_readme_runs(capsys):
