@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pickle
+import pwd
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 
 from vaecourse import course, data
-from vaecourse.data import datasets
+from vaecourse.data import datasets, names
 
 
 def test_digits_are_real_digits_resized(digits):
@@ -33,6 +34,14 @@ def test_digits_are_real_digits_resized(digits):
 def test_an_unknown_data_set_is_refused():
     with pytest.raises(ValueError, match="unknown data set 'cifar'; there are mnist, fashion_mnist, digits"):
         data.load("cifar")
+
+
+@pytest.mark.parametrize("there", [("left", "right"), {"left": 1, "right": 2}], ids=["tuple", "table"])
+def test_a_name_is_known_or_refused_with_those_that_there_are(there):
+    assert names.known("right", there, "side") == "right"
+    for unknown in ("middle", "", "lef", None, 1, ["left"]):
+        with pytest.raises(ValueError, match=r"^unknown side .*; there are left, right$"):
+            names.known(unknown, there, "side")
 
 
 def test_every_data_set_with_a_digest_can_be_fetched():
@@ -81,6 +90,48 @@ def test_a_data_folder_without_the_file_is_an_error_even_if_the_cache_has_it(
     assert data.load("mnist").name == "mnist"
     monkeypatch.setenv("VAECOURSE_DATA", str(tmp_path / "elsewhere"))
     with pytest.raises(FileNotFoundError, match=r"elsewhere/mnist\.npz does not exist"):
+        data.load("mnist")
+
+
+@pytest.mark.parametrize("kind", ["the file itself", "another file", "no folder", "a link to nowhere"])
+def test_a_data_folder_that_is_none_is_named(kind, small_mnist, without_data, monkeypatch, tmp_path):
+    named = tmp_path / "mnist.npz"
+    if kind == "the file itself":
+        np.savez(named, **small_mnist)
+    elif kind == "another file":
+        named.write_text("")
+    elif kind == "a link to nowhere":
+        named.symlink_to(tmp_path / "gone")
+    monkeypatch.setenv("VAECOURSE_DATA", str(named))
+    with pytest.raises(
+        FileNotFoundError, match=r"mnist\.npz/mnist\.npz does not exist; VAECOURSE_DATA must name"
+    ):
+        data.load("mnist")
+
+
+def test_a_relative_data_folder_is_named_from_the_root(without_data, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VAECOURSE_DATA", "arrays")
+    with pytest.raises(FileNotFoundError, match=f"^{tmp_path}/arrays/mnist.npz does not exist"):
+        data.load("mnist")
+
+
+@pytest.fixture
+def without_permissions(tmp_path):
+    """Let this process have no right to look into `tmp_path`, not even that of an administrator."""
+    user = os.geteuid()
+    mode = tmp_path.stat().st_mode
+    tmp_path.chmod(0)
+    if user == 0:
+        os.seteuid(65534)
+    yield
+    os.seteuid(user)
+    tmp_path.chmod(mode)
+
+
+def test_a_data_folder_that_may_not_be_read_is_named(without_data, without_permissions, monkeypatch, tmp_path):
+    monkeypatch.setenv("VAECOURSE_DATA", str(tmp_path))
+    with pytest.raises(PermissionError, match=r"mnist\.npz may not be read \(Permission denied\); .* VAECOURSE_DATA"):
         data.load("mnist")
 
 
@@ -270,6 +321,57 @@ def test_without_keras_home_the_cache_is_in_the_home_folder(small_mnist, without
     (tmp_path / ".keras" / "datasets").mkdir(parents=True)
     np.savez(tmp_path / ".keras" / "datasets" / "mnist.npz", **small_mnist)
     assert data.load("mnist").name == "mnist"
+
+
+def nobody(user):
+    raise KeyError(f"getpwuid(): uid not found: {user}")
+
+
+def test_without_a_home_variable_the_home_folder_is_that_of_the_user(small_mnist, without_data, monkeypatch, tmp_path):
+    for name in ("HOME", "KERAS_HOME"):
+        monkeypatch.delenv(name)
+    entry = pwd.struct_passwd(("reader", "x", 1, 1, "", str(tmp_path), "/bin/sh"))
+    monkeypatch.setattr(pwd, "getpwuid", lambda user: entry)
+    (tmp_path / ".keras" / "datasets").mkdir(parents=True)
+    np.savez(tmp_path / ".keras" / "datasets" / "mnist.npz", **small_mnist)
+    assert data.load("mnist").name == "mnist"
+
+
+@pytest.mark.parametrize("keras_home", [None, "", "~/keras"])
+def test_without_a_home_folder_the_message_says_what_to_set(keras_home, without_data, monkeypatch):
+    """As in a container that is run by a user whom it does not know."""
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    if keras_home is None:
+        monkeypatch.delenv("KERAS_HOME")
+    else:
+        monkeypatch.setenv("KERAS_HOME", keras_home)
+    with pytest.raises(
+        FileNotFoundError, match=r"no home directory; set KERAS_HOME to .* or VAECOURSE_DATA to"
+    ):
+        data.load("mnist")
+    assert data.load("digits").name == "digits"
+
+
+def test_without_a_home_folder_a_cache_that_is_named_is_enough(small_mnist, without_data, monkeypatch):
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    monkeypatch.setitem(datasets._FETCH, "mnist", lambda path: np.savez(path, **small_mnist))
+    assert data.load("mnist").name == "mnist"
+    assert os.listdir(without_data) == ["mnist.npz"]
+
+
+def test_a_cache_below_the_home_folder_is_found_as_keras_finds_it(small_mnist, without_data, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("KERAS_HOME", "~/keras")
+    without_data.mkdir(parents=True)
+    np.savez(without_data / "mnist.npz", **small_mnist)
+    assert data.load("mnist").name == "mnist"
+
+
+def test_a_cache_that_may_not_be_looked_into_is_named(without_data, without_permissions):
+    with pytest.raises(PermissionError, match=r"cannot write to Keras' cache .*Permission denied.*VAECOURSE_DATA"):
+        data.load("mnist")
 
 
 @pytest.mark.parametrize("blocked", ["keras", "keras/datasets"])

@@ -9,6 +9,8 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
+from vaecourse.data.names import known
+
 IMAGE_SHAPE = (28, 28, 1)
 
 _ARRAYS = ("x_train", "y_train", "x_test", "y_test")
@@ -38,7 +40,8 @@ def load(name: str) -> Images:
     """Load a data set as uint8 images and labels.
 
     With the environment variable ``VAECOURSE_DATA`` set, ``NAME.npz`` in that folder is read and nothing else is
-    tried.  Otherwise Keras' cache is read, and what is not there is downloaded to it.  No file is ever overwritten.
+    tried.  Otherwise Keras' cache is read, and what is not there is downloaded to it: the folder ``datasets`` in
+    ``KERAS_HOME``, or without that variable in ``.keras`` in the home directory.  No file is ever overwritten.
 
     Parameters
     ----------
@@ -56,47 +59,60 @@ def load(name: str) -> Images:
     ValueError
         If the name is unknown, or a file does not hold the arrays of the data set.
     FileNotFoundError
-        If ``VAECOURSE_DATA`` is set and the file is not there.
+        If ``VAECOURSE_DATA`` is set and the file is not there, or if there is no home directory for the cache.
     PermissionError
-        If the cache cannot be written to.
+        If the file cannot be read, or the cache cannot be written to.
     ConnectionError
         If the data set is not in the cache and cannot be downloaded.
     """
-    if name not in DATASETS:
-        raise ValueError(f"unknown data set {name!r}; there are {', '.join(DATASETS)}")
-    if name == "digits":
+    if known(name, DATASETS, "data set") == "digits":
         return _digits()
     folder = os.environ.get("VAECOURSE_DATA")
     if folder:
-        return _read(Path(folder) / f"{name}.npz", name)
-    cached = _cache() / f"{name}.npz"
-    if not cached.exists():
+        return _read(Path(folder).absolute() / f"{name}.npz", name)
+    cached = _cache(name) / f"{name}.npz"
+    if not os.path.exists(cached):  # Path.exists raises where the folder may not be looked into
         _download(name, cached)
     return _read(cached, name)
 
 
 def array_digest(arrays: list[np.ndarray]) -> str:
-    """SHA-256 over the shapes, dtypes and bytes of some arrays, independent of how they are stored."""
+    """Return SHA-256 over the shapes, dtypes and bytes of some arrays, independent of how they are stored."""
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(f"{array.shape}{array.dtype}".encode())
-        digest.update(np.ascontiguousarray(array))
+        digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
 
-def _cache() -> Path:
-    """Where Keras keeps its data sets."""
-    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "datasets"
+_ELSEWHERE = "set KERAS_HOME to a folder that can be written to, or VAECOURSE_DATA to one that holds {}.npz"
+
+
+def _cache(name: str) -> Path:
+    """Return the folder in which Keras keeps its data sets."""
+    home = os.environ.get("KERAS_HOME") or "~/.keras"
+    try:
+        return Path(home).expanduser() / "datasets"
+    except RuntimeError as error:  # no HOME, and a user without an entry in passwd, as in a container
+        raise FileNotFoundError(
+            f"{name} is looked for in Keras' cache, {home}/datasets, and there is no home directory; "
+            + _ELSEWHERE.format(name)
+        ) from error
 
 
 def _read(path: Path, name: str) -> Images:
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist; VAECOURSE_DATA must name a folder that holds {path.name}")
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = [file[key] for key in _ARRAYS]
-    except PermissionError:
-        raise
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise FileNotFoundError(
+            f"{path} does not exist; VAECOURSE_DATA must name a folder that holds {name}.npz"
+        ) from error
+    except PermissionError as error:
+        raise PermissionError(
+            f"{path} may not be read ({error.strerror}); change its permissions, or set VAECOURSE_DATA to a folder "
+            f"with a {name}.npz that may"
+        ) from error
     except Exception as error:  # damaged bytes fail in a dozen ways: BadZipFile, zlib.error, OSError, KeyError, ...
         raise ValueError(
             f"{path} is not a sound npz file with {', '.join(_ARRAYS)} ({error}); move it away and fetch it again"
@@ -115,8 +131,7 @@ def _download(name: str, target: Path) -> None:
         fetched.unlink()
     except OSError as error:
         raise PermissionError(
-            f"cannot write to Keras' cache {target.parent} ({error}); set KERAS_HOME to a folder that can be "
-            f"written to, or VAECOURSE_DATA to one that holds {target.name}"
+            f"cannot write to Keras' cache {target.parent} ({error}); {_ELSEWHERE.format(name)}"
         ) from error
     try:
         _FETCH[name](fetched)

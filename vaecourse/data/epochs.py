@@ -1,4 +1,6 @@
-"""The batches of an epoch, in an order that is a function of a seed and the optimizer step."""
+"""The batches of an epoch, in an order that is a function of a seed and of how many batches were trained on before."""
+
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -7,14 +9,15 @@ from vaecourse.data import pixels
 
 
 def epoch_order(n: int, seed: int, step: int | tf.Tensor) -> tf.Tensor:
-    """Return the order in which an epoch that begins at optimizer step `step` visits `n` images.
+    """Return the order in which an epoch visits `n` images that begins after `step` batches of a training.
 
-    A function of its arguments alone: a resumed training therefore shuffles as the uninterrupted one would have.
+    The order is a function of the arguments alone: a resumed training therefore shuffles as the uninterrupted one
+    would have.
     """
     return tf.random.experimental.stateless_shuffle(tf.range(n), seed=tf.stack([seed, tf.cast(step, tf.int32)]))
 
 
-def batches(arrays, batch_size: int, seed: int | None = None, step=0) -> tf.data.Dataset:
+def batches(arrays: Any, batch_size: int, seed: int | None = None, step: int | tf.Variable = 0) -> tf.data.Dataset:
     """Return the batches of one epoch as a `tf.data.Dataset`; the last one may be short.
 
     The images stay one tensor, from which a batch is gathered by index: the order is a permutation that is known
@@ -22,14 +25,14 @@ def batches(arrays, batch_size: int, seed: int | None = None, step=0) -> tf.data
 
     Parameters
     ----------
-    arrays : array or tuple of arrays
+    arrays : array, or tuple or other structure of arrays
         Of equal length `n`; batches have the same structure.
     batch_size : int
     seed : int, optional
         Without it the batches come in order.
     step : int or tf.Variable
-        The optimizer step at which the epoch begins.  A variable is read anew each time the data set is iterated,
-        so that every epoch has its own order.
+        After how many batches of the training the epoch begins.  A variable is read anew each time the data set is
+        iterated, so that every epoch has its own order.
 
     Raises
     ------
@@ -45,14 +48,14 @@ def batches(arrays, batch_size: int, seed: int | None = None, step=0) -> tf.data
     (n,) = lengths
     count = -(-n // batch_size)
 
-    def order(_):
+    def order(_: tf.Tensor) -> tf.Tensor:
         return tf.range(n) if seed is None else epoch_order(n, seed, step)
 
-    def batch(indices, i):
+    def batch(indices: tf.Tensor, i: tf.Tensor) -> Any:
         chosen = indices[i * batch_size : (i + 1) * batch_size]
         return tf.nest.map_structure(lambda tensor: tf.gather(tensor, chosen), tensors)
 
-    def epoch(indices):
+    def epoch(indices: tf.Tensor) -> tf.data.Dataset:
         return tf.data.Dataset.range(count).map(lambda i: batch(indices, i))
 
     dataset = tf.data.Dataset.from_tensors(0).map(order).flat_map(epoch)
@@ -61,11 +64,13 @@ def batches(arrays, batch_size: int, seed: int | None = None, step=0) -> tf.data
     return dataset.apply(tf.data.experimental.assert_cardinality(count)).prefetch(2).with_options(options)
 
 
-def binarized_batches(grays: np.ndarray, batch_size: int, seed: int = 0, step=0) -> tf.data.Dataset:
+def binarized_batches(
+    grays: np.ndarray, batch_size: int, seed: int = 0, step: int | tf.Variable = 0
+) -> tf.data.Dataset:
     """Return the batches of one epoch, binarized dynamically: every pixel is drawn anew from Bernoulli(gray).
 
-    What is drawn, and the order, is a function of the seed and the optimizer step, so that a repeated or resumed
-    training sees the same pixels.
+    What is drawn, and the order, is a function of the seed and the step, so that a repeated or resumed training sees
+    the same pixels.
 
     Parameters
     ----------
@@ -74,7 +79,7 @@ def binarized_batches(grays: np.ndarray, batch_size: int, seed: int = 0, step=0)
     batch_size : int
     seed : int
     step : int or tf.Variable
-        The optimizer step at which the epoch begins.  To `fit` a data set, pass the `step` of a
+        After how many batches of the training the epoch begins.  To `fit` a data set, pass the `step` of a
         :class:`vaecourse.training.EpochStart`, and that object among the callbacks.
 
     Raises
@@ -84,7 +89,7 @@ def binarized_batches(grays: np.ndarray, batch_size: int, seed: int = 0, step=0)
     """
     pixels.check_grays(grays)
 
-    def draw(index, x):
+    def draw(index: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
         # below zero, where neither the noise of a training step nor the order of an epoch looks
         counter = -1 - tf.cast(step, tf.int32) - tf.cast(index, tf.int32)
         uniform = tf.random.stateless_uniform(tf.shape(x), tf.stack([seed, counter]), dtype=x.dtype)

@@ -24,7 +24,13 @@ def scale(images: np.ndarray) -> np.ndarray:
 
 
 def binarize(grays: np.ndarray, threshold: float = 0.5) -> np.ndarray:
-    """Threshold grays: pixels above `threshold` become 1, the others 0, as float32."""
+    """Threshold grays: pixels above `threshold` become 1, the others 0, as float32.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the images are no grays, as :func:`check_grays` says.
+    """
     return (check_grays(grays) > threshold).astype(np.float32)
 
 
@@ -33,12 +39,26 @@ def binarize_stochastically(grays: np.ndarray, seed: int) -> np.ndarray:
 
     Drawn once it is a *fixed* stochastic binarization, as in :cite:t:`larochelle2011`; drawn anew at every epoch it is
     the *dynamic* one of :cite:t:`burda2016`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the images are no grays, as :func:`check_grays` says.
     """
     grays = check_grays(grays)
     return (np.random.default_rng(seed).random(grays.shape, dtype=np.float32) < grays).astype(np.float32)
 
 
 def check_grays(grays: np.ndarray) -> np.ndarray:
+    """Return grays as an array, after refusing what is none.
+
+    Raises
+    ------
+    TypeError
+        If they are not floats: uint8 images are to be scaled first.
+    ValueError
+        If there is no gray, or if one is not finite or outside [0, 1].
+    """
     grays = np.asarray(grays)
     if grays.dtype.kind != "f":
         raise TypeError(f"expected float grays in [0, 1], got {grays.dtype}; scale uint8 images first")
