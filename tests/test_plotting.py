@@ -1,5 +1,9 @@
 """Arrays in, figures out: as many pictures as asked for, each in its place, nothing left open and nothing changed."""
 
+import os
+import sys
+import tempfile
+
 import matplotlib.pyplot as plt
 import nbformat
 import numpy as np
@@ -68,8 +72,74 @@ def test_bytes_and_grays_look_the_same(dropped):
 
 
 def test_colors_are_shown_as_colors():
-    (shown,) = pictures(plotting.image_grid(RNG.uniform(size=(1, 4, 4, 3))))
-    assert shown.shape == (4, 4, 3)
+    colors = RNG.uniform(size=(2, 4, 4, 3))
+    np.testing.assert_array_equal(pictures(plotting.image_grid(colors)), colors)
+    (shown,) = pictures(plotting.manifold(colors[np.newaxis], extent=(0, 1)))
+    np.testing.assert_array_equal(shown, np.concatenate(colors, axis=1))
+
+
+def in_a_grid(images: np.ndarray) -> None:
+    plotting.image_grid(images)
+
+
+def in_a_manifold(images: np.ndarray) -> None:
+    plotting.manifold(images[np.newaxis], extent=(0, 1))
+
+
+def in_a_tile(images: np.ndarray) -> None:
+    plotting.tile(images[:, np.newaxis])
+
+
+def in_an_animation(images: np.ndarray) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            plotting.animate([images], f"{folder}/images.gif", columns=1)
+        finally:
+            assert bool(os.listdir(folder)) == (sys.exc_info()[0] is None), "nothing is written of what is refused"
+
+
+WAYS = [in_a_grid, in_a_manifold, in_a_tile, in_an_animation]
+each_way = pytest.mark.parametrize("draw", WAYS)
+
+
+@each_way
+@pytest.mark.parametrize("channels", [(), (1,), (3,)], ids=["no channels", "1 channel", "3 channels"])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16, np.uint8, bool])
+def test_every_function_takes_grays_and_colors_as_floats_and_as_bytes(draw, channels, dtype):
+    draw(np.ones((2, 4, 5, *channels), dtype))
+
+
+def with_one(pixel: float) -> np.ndarray:
+    images = np.full((2, 4, 5, 3), 0.5)
+    images[1, 2, 3, 0] = pixel
+    return images
+
+
+@each_way
+@pytest.mark.parametrize(
+    ("images", "error", "message"),
+    [
+        (np.zeros((2, 4, 5, 2)), ValueError, "1 channel or 3, got 2: shape"),
+        (np.zeros((2, 4, 5, 4), np.uint8), ValueError, "1 channel or 3, got 4: shape"),
+        (np.zeros((2, 4, 5, 5)), ValueError, "1 channel or 3, got 5: shape"),
+        (np.zeros((2, 5)), ValueError, "expected at least one of images"),
+        (np.zeros((2, 4, 5, 3, 1)), ValueError, "expected at least one of images"),
+        (np.zeros((2, 4, 0, 1)), ValueError, "expected at least one of images"),
+        (with_one(np.nan), ValueError, "expected finite pixels, got 1 that"),
+        (with_one(np.inf), ValueError, "expected finite pixels, got 1 that"),
+        (np.zeros((2, 4, 5), int), TypeError, "floats in .* or as uint8, got int64"),
+        (np.zeros((2, 4, 5), complex), TypeError, "floats in .* or as uint8, got complex128"),
+        (np.full((2, 4, 5), "ink"), TypeError, "floats in .* or as uint8, got <U3"),
+    ],
+)
+def test_every_function_refuses_what_is_no_image(draw, images, error, message):
+    with pytest.raises(error, match=message):
+        draw(images)
+
+
+def test_no_images_are_refused():
+    with pytest.raises(ValueError, match=r"expected at least one of images \(n, height, .*got shape \(0, 28, 28, 1\)"):
+        plotting.image_grid(np.zeros((0, 28, 28, 1)))
 
 
 def test_titles_stand_above_images_and_labels_beside_rows():
@@ -157,6 +227,54 @@ def test_an_animation_has_a_frame_for_each_and_loops_for_ever(frames, tmp_path):
     assert plt.get_fignums() == []
 
 
+PALETTE = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 0, 0], [1, 1, 1], [1, 0.6, 0.2]])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8])
+@pytest.mark.parametrize("count", [1, 3])
+def test_an_animation_shows_colors_as_a_grid_shows_them(dtype, count, tmp_path):
+    """Few colors, which fit into the palette of a frame: 256 entries, each exact."""
+    colors = PALETTE[RNG.integers(len(PALETTE), size=(count, 4, 6, 5, 3))[..., 0]]
+    frames = np.rint(255 * colors).astype(dtype) if dtype == np.uint8 else colors.astype(dtype)
+    path = plotting.animate(list(frames), tmp_path / "colors.gif", columns=2)
+    with Image.open(path) as gif:
+        assert gif.n_frames == count
+        for number, frame in enumerate(ImageSequence.Iterator(gif)):
+            shown = np.asarray(frame.convert("RGB"))[1::3, 1::3]
+            expected = 255 * plotting.tile(colors[number].reshape(2, 2, 6, 5, 3))
+            np.testing.assert_allclose(shown, expected, atol=0.5)  # rounded to bytes
+            for place, picture in zip(np.ndindex(2, 2), pictures(plotting.image_grid(frames[number])), strict=True):
+                drawn = shown[6 * place[0] : 6 * place[0] + 6, 5 * place[1] : 5 * place[1] + 5]
+                np.testing.assert_allclose(drawn, 255 * picture, atol=0.5)
+
+
+@pytest.mark.parametrize("channels", [(), (1,)], ids=["no channels", "1 channel"])
+def test_an_animation_of_bytes_is_that_of_grays(channels, tmp_path):
+    levels = RNG.integers(0, 256, (3, 4, 6, 5, *channels), dtype=np.uint8)
+    by_bytes = plotting.animate(list(levels), tmp_path / "bytes.gif", columns=2)
+    by_grays = plotting.animate(list(levels / 255), tmp_path / "grays.gif", columns=2)
+    assert by_bytes.read_bytes() == by_grays.read_bytes()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 4), (3, 1)], ids=str)
+@pytest.mark.parametrize("channels", [(), (1,), (3,)], ids=["no channels", "1 channel", "3 channels"])
+def test_the_narrowest_animation_is_not_mistaken_for_channels(shape, channels, tmp_path):
+    """One image of a pixel or a few: a picture three or four pixels wide is no picture of colors."""
+    frames = [np.full((1, *shape, *channels), shade) for shade in (0.0, 1.0)]
+    path = plotting.animate(frames, tmp_path / "narrow.gif", columns=1)
+    with Image.open(path) as gif:
+        assert gif.size == (3 * shape[1], 3 * shape[0])
+        shown = [np.unique(np.asarray(frame.convert("L"))).tolist() for frame in ImageSequence.Iterator(gif)]
+    assert shown == ([[0], [255]] if channels == (3,) else [[255], [0]])
+
+
+@pytest.mark.parametrize("other", [(4, 6, 4, 1), (4, 6, 5, 3), (4, 6, 5), (8, 6, 5, 1)])
+def test_frames_of_other_shapes_are_refused(frames, other, tmp_path):
+    with pytest.raises(ValueError, match=r"expected frames of one shape, got \(.*\) and \("):
+        plotting.animate([*frames, np.zeros(other)], tmp_path / "digits.gif", columns=2)
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_animation_leaves_its_frames_as_they_are(frames, tmp_path):
     before = [frame.copy() for frame in frames]
     plotting.animate(frames, str(tmp_path / "digits.gif"))
@@ -179,8 +297,9 @@ def test_an_animation_is_a_gif(frames, name, tmp_path):
 def test_an_animation_needs_a_frame_and_full_rows(frames, tmp_path):
     with pytest.raises(ValueError, match="at least one frame"):
         plotting.animate([], tmp_path / "digits.gif")
-    with pytest.raises(ValueError, match="reshape"):
-        plotting.animate(frames, tmp_path / "digits.gif", columns=3)
+    for columns in (3, 8, 0):
+        with pytest.raises(ValueError, match=f"expected images that fill rows of {columns}, got 4 in a frame"):
+            plotting.animate(frames, tmp_path / "digits.gif", columns=columns)
     assert not list(tmp_path.iterdir())
 
 
