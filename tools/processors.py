@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 AVX512 = ("X86_V4", "AVX512_ICL", "AVX512_SPR")  # groups of instructions, as numpy names them; before 2.4 it has more:
 AVX512 += ("AVX512F", "AVX512CD", "AVX512_KNL", "AVX512_KNM", "AVX512_SKX", "AVX512_CLX", "AVX512_CNL")
 AVX2 = ("X86_V3", "AVX2", "FMA3")
-NO_NUMBERS = ("architecture", "benchmarks", "book", "colab", "execution", "notebooks", "processors", "project")
+NO_NUMBERS = ("architecture", "benchmarks", "book", "colab", "execution", "notebooks", "processors", "project", "wheel")
 """The files of tests in which nothing depends on the processor."""
 
 
