@@ -8,7 +8,8 @@ import pytest
 import tensorflow as tf
 
 from vaecourse import VAE, data, networks, objectives, specimens
-from vaecourse.clinic import findings
+from vaecourse.clinic import advice
+from vaecourse.course import slips
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +53,13 @@ def test_a_decoder_ends_as_its_slip_says(batch):
         reached[name] = np.asarray(vae.decoder(10 * tf.random.stateless_normal((50, specimens.LATENT_DIM), (0, 0))))
     assert reached["relu output"].min() == 0 < 1 < reached["relu output"].max()
     assert 0 < reached["sigmoid twice"].min() < 0.1 < 0.9 < reached["sigmoid twice"].max() < 1
-    assert np.ptp(reached["decoder without z"], axis=0).max() == 0
+    # In every row the same sums, over 4 latents and then 128 hidden units, but added in an order that may differ: two
+    # such sums of n terms are at most 2 n u Σ |terms| apart, with u = eps/2.  The latents would make them differ by 8.
+    w, b, v, c = (np.abs(weight) for weight in vae.decoder.get_weights())
+    largest = ((w.sum(axis=0) + b) @ v + c).max()
+    bound = (len(w) + 1 + len(v) + 1) * np.finfo(np.float32).eps * largest
+    assert bound < 1e-3
+    assert np.ptp(reached["decoder without z"], axis=0).max() <= bound
 
 
 def test_images_are_prepared_as_the_specimen_wants_them(digits):
@@ -67,7 +74,7 @@ def test_images_are_prepared_as_the_specimen_wants_them(digits):
 def test_a_slip_is_told_without_the_name_of_its_finding(name):
     specimen = specimens.get(name)
     assert specimen.slip.endswith(".")
-    assert set() < specimen.accepted <= set(findings.WORDS)
+    assert set() < specimen.accepted <= set(advice.WORDS)
     assert not any(accepted in specimen.slip for accepted in specimen.accepted)
     assert specimen.diverges or not specimen.accepted & {"non-finite loss", "non-finite weights"}
 
@@ -104,9 +111,9 @@ def test_only_a_failure_that_belongs_to_the_specimen_is_swallowed(batch):
 
 
 def test_the_classes_of_the_specimens_are_vaes_of_their_own():
-    assert {specimens.MiscountedVAE, specimens.MisreadVAE} <= set(VAE.__subclasses__())
-    specimens.UncheckedBernoulli().check(np.array([-3.0, 300.0]))
-    assert {s.options.get("miscount") for s in specimens.SPECIMENS.values()} - {None} == set(specimens.OBJECTIVES)
+    assert {slips.MiscountedVAE, slips.MisreadVAE} <= set(VAE.__subclasses__())
+    slips.UncheckedBernoulli().check(np.array([-3.0, 300.0]))
+    assert {s.options.get("miscount") for s in specimens.SPECIMENS.values()} - {None} == set(slips.MISCOUNTS)
     assert all(isinstance(specimen, specimens.Specimen) for specimen in specimens.SPECIMENS.values())
     vae = specimens.SOUND.build()
     assert vae.latent_dim == specimens.LATENT_DIM
@@ -118,4 +125,4 @@ def test_unknown_names_are_refused():
     with pytest.raises(ValueError, match="unknown specimen 'kl'; there are kl sign,"):
         specimens.get("kl")
     with pytest.raises(ValueError, match="unknown miscount 'kl'"):
-        specimens.MiscountedVAE(*networks.mlp(2, (4,)), miscount="kl")
+        slips.MiscountedVAE(*networks.mlp(2, (4,)), miscount="kl")

@@ -1,7 +1,9 @@
 """The tests, tested: with a plausible slip in the source, the test that should notice it fails."""
 
 import inspect
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -85,6 +87,14 @@ def of_digits(test: Callable, *names: str) -> Callable:
         if "untrained" in inspect.signature(test).parameters:
             arguments["untrained"] = {name: test_digit_models.build(name) for name in names}
         test(**{name: arguments[name] for name in inspect.signature(test).parameters})
+
+    return run
+
+
+def in_a_folder(test: Callable, *arguments) -> Callable:
+    def run(tiny, binary):
+        with tempfile.TemporaryDirectory() as folder:
+            test(*arguments, Path(folder))
 
     return run
 
@@ -310,9 +320,16 @@ MUTATIONS = [
     Mutation(
         "rows and columns of a grid exchanged",
         "course",
-        "images.transpose(0, 2, 1, 3, 4)",
-        "images.transpose(1, 2, 0, 3, 4)",
+        "images.swapaxes(1, 2)",
+        "images.swapaxes(0, 1).swapaxes(1, 2)",
         without_fixtures(test_plotting.test_tile_puts_every_image_in_its_place),
+    ),
+    Mutation(
+        "colors drawn as ink, in an animation",
+        "course",
+        "inked = 1 - picture if picture.ndim == 2 else picture",
+        "inked = 1 - picture",
+        in_a_folder(test_plotting.test_an_animation_shows_colors_as_a_grid_shows_them, np.float32, 1),
     ),
     Mutation(
         "KL of the digit dropped from the bound",

@@ -440,6 +440,13 @@ MUTATIONS = [
         without_fixtures(test_diagnosis.test_html_shows_what_it_is_given_and_does_not_obey),
     ),
     Mutation(
+        "latents not quite cut off",
+        "course",
+        "layers.Rescaling(0.0, offset=1.0)",
+        "layers.Rescaling(1e-3, offset=1.0)",
+        lambda tiny, binary: test_broken.test_a_decoder_ends_as_its_slip_says(binary[:16]),
+    ),
+    Mutation(
         "KL that was to be averaged summed",
         "course",
         "-log_likelihood + kl / vae.latent_dim",

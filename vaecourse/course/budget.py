@@ -6,8 +6,7 @@ from typing import TypeVar
 
 from vaecourse import data
 
-T = TypeVar("T")
-
+_Choice = TypeVar("_Choice")
 
 LENGTHS = ("full", "quick")
 
@@ -32,7 +31,7 @@ class Budget:
         """``"mnist/full"``, ``"mnist/quick"`` or ``"digits/quick"``."""
         return f"{self.images.name}/{self.length}"
 
-    def choose(self, full: T, quick: T) -> T:
+    def choose(self, full: _Choice, quick: _Choice) -> _Choice:
         """Return the first value in the full budget, the second in the quick one."""
         return full if self.length == "full" else quick
 
@@ -44,16 +43,18 @@ class Budget:
 def chapter_budget() -> Budget:
     """Return the budget of a chapter, from the environment and the data at hand.
 
-    ``VAECOURSE_BUDGET`` says ``full`` or ``quick``; without it a chapter is run in full.  MNIST that cannot be had
-    is replaced by scikit-learn's digits, and the budget by the quick one, unless ``VAECOURSE_BUDGET`` asks for the
-    full one or ``VAECOURSE_DATA`` names a folder.
+    ``VAECOURSE_BUDGET`` says ``full`` or ``quick``; without it a chapter is run in full.  Where MNIST is not at hand
+    and cannot be downloaded, scikit-learn's digits take its place, in the quick budget, and a line says so; but not
+    where ``VAECOURSE_BUDGET`` asks for the full budget, or ``VAECOURSE_DATA`` names a folder.
 
     Raises
     ------
     ValueError
         If ``VAECOURSE_BUDGET`` has another value.
     ConnectionError
-        If the full budget is asked for and MNIST cannot be had.
+        If the full budget is asked for and MNIST cannot be downloaded.
+    FileNotFoundError, PermissionError
+        If there is no MNIST in the folder that ``VAECOURSE_DATA`` names, or no cache that can be used.
     """
     asked = os.environ.get("VAECOURSE_BUDGET")
     if asked and asked not in LENGTHS:

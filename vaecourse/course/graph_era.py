@@ -2,7 +2,7 @@
 
 This is a program for TensorFlow 1, run by `tf.compat.v1`.  A graph is built once, as data; a session then runs the
 parts of it that are asked for, on arrays that are fed to its placeholders.  Everything lives in a graph of its own, so
-that eager execution stays on outside of it; nothing here uses Keras or the other rooms.
+that eager execution stays on outside of it.  No model, network or optimizer of the other packages takes part.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from vaecourse._start import quiet_native_log
+from vaecourse.data.names import known
 
 v1 = tf.compat.v1
 
@@ -41,15 +42,15 @@ class Program(NamedTuple):
     gradients: list
     train_step: tf.Operation
     initializer: tf.Operation
-    saver: v1.train.Saver
+    saver: tf.compat.v1.train.Saver
 
 
-def weight_variable(shape: tuple[int, int], dtype: tf.DType) -> tf.Variable:
+def weight_variable(shape: Sequence[int], dtype: tf.DType) -> tf.Variable:
     """Create a matrix of weights, drawn from N(0, 0.1²) truncated at two deviations."""
     return v1.Variable(v1.truncated_normal(shape, stddev=0.1, dtype=dtype), use_resource=False)
 
 
-def bias_variable(shape: tuple[int], dtype: tf.DType) -> tf.Variable:
+def bias_variable(shape: Sequence[int], dtype: tf.DType) -> tf.Variable:
     """Create a vector of biases that begin at 0.1."""
     return v1.Variable(v1.constant(0.1, shape=shape, dtype=dtype), use_resource=False)
 
@@ -81,8 +82,7 @@ def build(
     ValueError
         If the objective is unknown, or there is no latent.
     """
-    if objective not in OBJECTIVES:
-        raise ValueError(f"unknown objective {objective!r}; there are {', '.join(OBJECTIVES)}")
+    known(objective, OBJECTIVES, "objective")
     if latent_dim < 1 or hidden_size < 1:
         raise ValueError(f"expected at least one latent and one hidden unit, got {latent_dim} and {hidden_size}")
     graph = tf.Graph()
@@ -90,7 +90,7 @@ def build(
         v1.set_random_seed(seed)
         x = v1.placeholder(dtype, shape=[None, INPUT_SIZE], name="x")
 
-        def layer(value, inputs, outputs):
+        def layer(value: tf.Tensor, inputs: int, outputs: int) -> tf.Tensor:
             return v1.matmul(value, weight_variable([inputs, outputs], dtype)) + bias_variable([outputs], dtype)
 
         # encoder
@@ -130,7 +130,7 @@ def build(
     )  # fmt: skip
 
 
-def start(program: Program) -> v1.Session:
+def start(program: Program) -> tf.compat.v1.Session:
     """Open a session in which the variables have their initial values; the caller closes it.
 
     Do not enter it by a `with` statement: inside, its graph is where every operation goes, and nothing is eager.
@@ -143,7 +143,7 @@ def start(program: Program) -> v1.Session:
 
 def train(
     program: Program,
-    session: v1.Session,
+    session: tf.compat.v1.Session,
     images: np.ndarray,
     epochs: int,
     batch_size: int = 100,
@@ -193,13 +193,13 @@ def train(
     return losses
 
 
-def save(program: Program, session: v1.Session, path: str | Path) -> str:
+def save(program: Program, session: tf.compat.v1.Session, path: str | Path) -> str:
     """Write a checkpoint of all variables, Adam's included, and return its name."""
     with program.graph.as_default():
         return program.saver.save(session, str(path), write_meta_graph=False)
 
 
-def restore(program: Program, session: v1.Session, path: str | Path) -> None:
+def restore(program: Program, session: tf.compat.v1.Session, path: str | Path) -> None:
     """Read a checkpoint into a session.
 
     Raises
@@ -220,9 +220,9 @@ def restore(program: Program, session: v1.Session, path: str | Path) -> None:
 
 
 def weights(
-    program: Program, session: v1.Session, values: Sequence[np.ndarray] | None = None
+    program: Program, session: tf.compat.v1.Session, values: Sequence[np.ndarray] | None = None
 ) -> dict[str, list[np.ndarray]]:
-    """Return the weights as the layers of :func:`vaecourse.networks.mlp` hold them.
+    """Return the weights as the layers of :func:`vaecourse.models.networks.mlp` hold them.
 
     That network has one layer for mean and log-variance, this program two.
 

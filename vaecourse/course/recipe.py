@@ -1,10 +1,10 @@
 """A recipe: everything that is needed to repeat what a source trains, and the bands of what it must reach.
 
-A band is reference ± tolerance, for each of the three modes of :class:`vaecourse.course.budget.Budget`: the one of
-the full mode is the course's claim, the others catch breakage in seconds.
+There is a band, reference ± tolerance, for each of the three modes of a :class:`~vaecourse.course.Budget`.  The band of
+the full mode is the course's claim; those of the quick modes catch breakage in seconds.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import keras
@@ -12,7 +12,12 @@ import numpy as np
 
 from vaecourse import data, training
 from vaecourse.course.budget import Budget
+from vaecourse.data.names import known
 from vaecourse.models import VAE, likelihoods, networks
+
+_PIXELS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"thresholded": data.binarize, "grays": np.asarray}
+
+_SCHEDULES: dict[str, Callable] = {"cosine": training.cosine_decay, "linear": training.LinearDecay}
 
 
 @dataclass(frozen=True)
@@ -23,7 +28,13 @@ class Band:
     tolerance: float
 
     def check(self, value: float) -> None:
-        """Raise `AssertionError` if the value is not finite or lies outside."""
+        """Check a measured value.
+
+        Raises
+        ------
+        AssertionError
+            If the value is not finite, or lies outside of the band.
+        """
         if not abs(value - self.reference) <= self.tolerance:
             raise AssertionError(f"measured {value:.2f}; expected {self}")
 
@@ -68,21 +79,26 @@ class Recipe:
     improves : str
         The recipe that this one does better; empty for a source's.
     network : str
-        A builder in :mod:`vaecourse.networks`.
-    model : str
-        The class, registered with Keras under the name of this package.
+        Name of a function in :mod:`vaecourse.models.networks`, which builds the networks.
     network_options : mapping
+        What that function is called with.
+    model : str
+        Name of the model's class, as it is registered with Keras for this package.
     pixels : {"thresholded", "grays"}
         What is made of the images.
-    likelihood : Likelihood configuration: name and options.
-    kl, beta : see :class:`vaecourse.VAE`
+    likelihood, likelihood_options : str, mapping
+        As for :func:`vaecourse.models.likelihoods.get`.
+    kl, beta : str, float
+        As for :class:`~vaecourse.models.VAE`.
     model_options : mapping
         Further options of the model.
     batch_size : int
     learning_rate, beta_2, epsilon : float
-        Of Adam: its peak where a schedule is named; ε is 10⁻⁷ in Keras, 10⁻⁸ in TensorFlow 1.
-    schedule, warmup : {"constant", "cosine", "linear"}, float
-        How the learning rate falls, and the share of the steps in which it climbs to its peak before.
+        Of Adam.  Where a schedule is named the learning rate is its peak; ε is 10⁻⁷ in Keras, 10⁻⁸ in TensorFlow 1.
+    schedule : {"constant", "cosine", "linear"}
+        How the learning rate falls.
+    warmup : float
+        Share of the steps in which the learning rate climbs to its peak before.
     published : float, optional
         Test ELBO that the source reports, in nats.
     chapter : str
@@ -118,12 +134,12 @@ class Recipe:
 
     def images(self, budget: Budget) -> tuple[np.ndarray, np.ndarray]:
         """Return training and test images, prepared as the recipe wants them and as many as the budget allows."""
-        prepare = {"thresholded": data.binarize, "grays": np.asarray}[self.pixels]
+        prepare = _PIXELS[known(self.pixels, _PIXELS, "preparation of pixels")]
         train, test = self._chosen(budget, budget.images.train_images, budget.images.test_images)
         return prepare(data.scale(train)), prepare(data.scale(test))
 
     def labels(self, budget: Budget) -> tuple[np.ndarray, np.ndarray]:
-        """Return the digits of those images."""
+        """Return the digits of the images that :meth:`images` returns."""
         return self._chosen(budget, budget.images.train_labels, budget.images.test_labels)
 
     def steps(self, budget: Budget) -> int:
@@ -143,7 +159,7 @@ class Recipe:
         """Build the optimizer; a schedule spans the steps of the budget."""
         rate = self.learning_rate
         if self.schedule != "constant":
-            decay = {"cosine": training.cosine_decay, "linear": training.LinearDecay}[self.schedule]
+            decay = _SCHEDULES[known(self.schedule, _SCHEDULES, "schedule")]
             rate = decay(rate, self.steps(budget), self.warmup)
         return training.Adam(rate, beta_2=self.beta_2, epsilon=self.epsilon)
 

@@ -1,16 +1,19 @@
-"""The sources as data: what each trains, how long, and the number it should reach.
+"""The recipes of the sources, and of better models: what each trains, how long, and the number it should reach.
 
-A recipe names parts that the other modules provide; a further source is a further entry, not further code.
+A recipe names parts that the packages below provide: a further source is a further entry here, not further code.
 """
 
+from typing import Any
+
 from vaecourse.course.recipe import Band, Recipe, Run
+from vaecourse.data.names import known
 
 
 def _losses(first: Band, last: Band) -> dict[str, Band]:
     return {"training loss, first epoch": first, "training loss, last epoch": last}
 
 
-_TF_CVAE = {
+_TF_CVAE: dict[str, Any] = {
     "source": "tfcvae",
     "chapter": "conv-cvae",
     "network": "convolutional",
@@ -19,7 +22,7 @@ _TF_CVAE = {
     "batch_size": 32,
 }
 
-_THEAILEARNER = {
+_THEAILEARNER: dict[str, Any] = {
     "source": "theailearner",
     "chapter": "keras-vae",
     "network": "pooled",
@@ -29,7 +32,7 @@ _THEAILEARNER = {
     "learning_rate": 1e-3,
 }
 
-_ZOLTOWSKI = {
+_ZOLTOWSKI: dict[str, Any] = {
     "source": "zoltowski",
     "chapter": "graph-era",
     "network": "mlp",
@@ -41,7 +44,7 @@ _ZOLTOWSKI = {
     "epsilon": 1e-8,
 }
 
-_ZELDES = {
+_ZELDES: dict[str, Any] = {
     "source": "zeldes",
     "chapter": "digit-conditioned",
     "pixels": "grays",
@@ -52,7 +55,7 @@ _ZELDES = {
     "epsilon": 1e-8,
 }
 
-RECIPES = {
+RECIPES: dict[str, Recipe] = {
     "tf-cvae": Recipe(
         **_TF_CVAE,
         claim="test ELBO −157.02",
@@ -194,6 +197,4 @@ def get(name: str) -> Recipe:
     ValueError
         If there is none of that name.
     """
-    if name not in RECIPES:
-        raise ValueError(f"unknown recipe {name!r}; there are {', '.join(RECIPES)}")
-    return RECIPES[name]
+    return RECIPES[known(name, RECIPES, "recipe")]

@@ -1,8 +1,7 @@
-"""Models broken on purpose, each by one slip: what a diagnosis must name.
+"""Models broken on purpose, each by one slip, which a diagnosis must name.
 
 Every specimen is the same small VAE but for its slip, and :data:`SOUND` is that VAE without one.  The slips are those
-of programs that people wrote; where :class:`~vaecourse.VAE` would refuse one, a small subclass does what a
-program without checks does.
+of programs that people wrote.
 """
 
 import contextlib
@@ -15,76 +14,15 @@ from keras import layers
 
 from vaecourse import data
 from vaecourse._start import quiet_native_log
-from vaecourse.models import VAE, likelihoods, networks, objectives
+from vaecourse.course.slips import MiscountedVAE, MisreadVAE, SlippedVAE, UncheckedBernoulli
+from vaecourse.data.names import known
+from vaecourse.models import VAE, likelihoods, networks
 
 LATENT_DIM = 4
 
 HIDDEN = (128,)
 
 BATCH_SIZE = 32
-
-OBJECTIVES: dict[str, Callable] = {
-    "kl negated": lambda vae, log_likelihood, kl: -log_likelihood - kl,
-    "kl averaged": lambda vae, log_likelihood, kl: -log_likelihood + kl / vae.latent_dim,
-    "kl twice": lambda vae, log_likelihood, kl: -log_likelihood + kl + kl,
-    "pixels averaged": lambda vae, log_likelihood, kl: -log_likelihood / np.prod(vae.image_shape) + kl,
-}
-"""Losses per image, each of which should have been minus the ELBO, from its terms in nats."""
-
-
-@keras.saving.register_keras_serializable(likelihoods.PACKAGE)
-class MiscountedVAE(VAE):
-    """VAE that minimizes one of :data:`OBJECTIVES`; its other metrics are right.
-
-    Parameters
-    ----------
-    encoder, decoder, likelihood, **options
-        As for :class:`~vaecourse.VAE`.
-    miscount : str
-        A key of :data:`OBJECTIVES`.
-    """
-
-    _choices = (*VAE._choices, "miscount")
-
-    def __init__(self, encoder, decoder, likelihood="bernoulli", *, miscount="kl negated", **options):
-        if miscount not in OBJECTIVES:
-            raise ValueError(f"unknown miscount {miscount!r}; there are {', '.join(OBJECTIVES)}")
-        super().__init__(encoder, decoder, likelihood, **options)
-        self.miscount = miscount
-
-    def objective(self, x, y, eps, training=False):
-        right = super().objective(x, y, eps, training)
-        return right | {"loss": OBJECTIVES[self.miscount](self, right["log_likelihood"], right["kl"])}
-
-
-@keras.saving.register_keras_serializable(likelihoods.PACKAGE)
-class SlippedVAE(VAE):
-    """A VAE that draws z = mean + exp(logvar) · eps, while its KL reads exp(logvar) as the variance.
-
-    The slip of :cite:t:`theailearner`, and of programs it was taken from.  Its objective is no lower bound, and
-    :meth:`encode` and :meth:`log_weights` speak of the posterior that its KL assumes, not of the one it draws from.
-    """
-
-    def reparameterize(self, mean, logvar, eps):
-        """Return samples whose standard deviation is what the KL takes for the variance."""
-        return objectives.reparameterize(mean, 2 * logvar, eps)
-
-
-@keras.saving.register_keras_serializable(likelihoods.PACKAGE)
-class MisreadVAE(VAE):
-    """VAE that draws z = mean + logvar · eps: what its KL reads as ln σ², its sampler reads as σ."""
-
-    def reparameterize(self, mean, logvar, eps):
-        """Return samples whose standard deviation is what the KL takes for the log-variance."""
-        return mean + logvar * eps
-
-
-@keras.saving.register_keras_serializable(likelihoods.PACKAGE)
-class UncheckedBernoulli(likelihoods.Bernoulli):
-    """Bernoulli likelihood that takes any numbers for pixels, as a bare cross-entropy does."""
-
-    def check(self, images):
-        """Refuse nothing."""
 
 
 @dataclass(frozen=True)
@@ -96,9 +34,9 @@ class Specimen:
     slip : str
         What was done, in a sentence.
     accepted : frozenset of str
-        Names of findings of :func:`vaecourse.diagnosis.diagnose`, of which the report must contain at least one.
+        Names of findings of :func:`vaecourse.clinic.diagnose`, of which the report must contain at least one.
     model : type
-        :class:`~vaecourse.VAE` or a subclass.
+        :class:`~vaecourse.models.VAE` or a subclass.
     options : mapping
         Of the model.
     likelihood : function that builds the likelihood
@@ -143,6 +81,7 @@ class Specimen:
             return vae.fit(images, batch_size=BATCH_SIZE, epochs=epochs, verbose=0)
         with contextlib.suppress(FloatingPointError), quiet_native_log():  # TensorFlow logs the failure, too
             return vae.fit(images, batch_size=BATCH_SIZE, epochs=epochs, verbose=0)
+        return None
 
 
 SOUND = Specimen("Nothing was done: this is the model that the others should have been.", frozenset())
@@ -233,6 +172,4 @@ def get(name: str) -> Specimen:
     ValueError
         If there is none of that name.
     """
-    if name not in SPECIMENS:
-        raise ValueError(f"unknown specimen {name!r}; there are {', '.join(SPECIMENS)}")
-    return SPECIMENS[name]
+    return SPECIMENS[known(name, SPECIMENS, "specimen")]

@@ -9,6 +9,7 @@ from types import MappingProxyType
 import keras
 import tensorflow as tf
 
+from vaecourse.data.names import known
 from vaecourse.models import likelihoods, objectives
 from vaecourse.models.vae import VAE
 
@@ -54,8 +55,7 @@ class ImportanceWeightedVAE(VAE):
     _choices = ("samples", "seed", "gradient")
 
     def __init__(self, encoder, decoder, likelihood="bernoulli", *, samples=5, gradient="plain", seed=0, **kwargs):
-        if gradient not in GRADIENTS:
-            raise ValueError(f"unknown gradient {gradient!r}; there are {', '.join(GRADIENTS)}")
+        known(gradient, GRADIENTS, "gradient")
         if {"kl", "beta"} & kwargs.keys():
             raise ValueError("the importance-weighted bound has neither kl nor beta to choose; leave them out")
         super().__init__(encoder, decoder, likelihood, kl="monte_carlo", samples=samples, seed=seed, **kwargs)

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from vaecourse.data.names import known
 from vaecourse.training import errors
 
 tfb, tfd = tfp.bijectors, tfp.distributions
@@ -184,12 +185,15 @@ def get(likelihood: str | Likelihood, **options) -> Likelihood:
     """Return a likelihood by name, built with `options`; or the likelihood that was given, as it is.
 
     The names are ``"bernoulli"``, ``"continuous_bernoulli"`` and ``"gaussian"``.
+
+    Raises
+    ------
+    ValueError
+        If there is none of that name.
     """
     if isinstance(likelihood, Likelihood):
         return likelihood
-    if likelihood not in _LIKELIHOODS:
-        raise ValueError(f"unknown likelihood {likelihood!r}; there are {', '.join(_LIKELIHOODS)}")
-    return _LIKELIHOODS[likelihood](**options)
+    return _LIKELIHOODS[known(likelihood, _LIKELIHOODS, "likelihood")](**options)
 
 
 def gray_level_log_mass(pixels: tfd.Distribution, images: np.ndarray) -> tf.Tensor:
