@@ -1,7 +1,7 @@
 """The built book: no warnings, no network, no page or picture missing."""
 
 import importlib
-import inspect
+import pkgutil
 import shutil
 import subprocess
 import sys
@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from bs4 import BeautifulSoup
 
+import vaecourse
 from tools import address, chapters, results
 
 ADDRESS = "https://github.com/reader/course"
@@ -82,6 +83,21 @@ def test_the_run_page_lists_every_chapter(html, pages):
     assert "never" not in table
 
 
+def test_the_run_page_says_whether_outputs_come_from_the_present_code(html, pages):
+    rows = pages[html / "book" / "reference" / "run.html"].select("article table tbody tr")
+    said = {row.select("td")[0].get_text(): row.select("td")[-1].get_text() for row in rows}
+    for path in chapters.paths():
+        why_not = chapters.why_not_current(chapters.read(path))
+        assert said[chapters.title(chapters.read(path))] == (f"no: {why_not}" if why_not else "yes")
+
+
+def test_every_name_of_the_module_in_a_text_is_a_link(pages):
+    for path, page in pages.items():
+        for name in page.select("article code.xref.py"):
+            if name.get_text().startswith("vaecourse"):
+                assert name.find_parent("a"), f"{path.name}: {name.get_text()}"
+
+
 def test_the_index_shows_what_every_source_reports_and_what_was_measured(html, pages):
     tables = [table.get_text() for table in pages[html / "book" / "index.html"].select("article table")]
     (table,) = [text for text in tables if results.HEAD[2] in text]
@@ -92,16 +108,18 @@ def test_the_index_shows_what_every_source_reports_and_what_was_measured(html, p
 
 
 def test_every_public_name_has_its_place_in_the_reference(pages):
-    import vaecourse
-
     identifiers = {tag["id"] for page in pages.values() for tag in page.select("[id]")}
-    for module in vaecourse.__all__:
-        public = getattr(vaecourse, module)
-        if not inspect.ismodule(public):
-            continue
-        for name, value in vars(public).items():
-            if not name.startswith("_") and getattr(value, "__module__", "") == public.__name__ and callable(value):
-                assert f"vaecourse.{module}.{name}" in identifiers
+    for module in public_modules():
+        assert module in {identifier.removeprefix("module-") for identifier in identifiers}
+        for name, value in vars(importlib.import_module(module)).items():
+            if not name.startswith("_") and getattr(value, "__module__", "") == module and callable(value):
+                assert f"{module}.{name}" in identifiers
+
+
+def public_modules() -> list[str]:
+    """Return the packages of the module, and the modules in them."""
+    found = pkgutil.walk_packages(vaecourse.__path__, "vaecourse.")
+    return [module.name for module in found if not module.name.split(".")[-1].startswith("_")]
 
 
 @pytest.mark.parametrize("path", chapters.paths(), ids=lambda path: path.stem)

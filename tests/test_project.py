@@ -275,6 +275,23 @@ def test_workflows_pin_their_actions(path):
     assert all(re.fullmatch(r"actions/[\w-]+@v\d+", step["uses"]) for step in steps if "uses" in step)
 
 
+def test_the_listing_in_contributing_has_a_line_for_every_module():
+    (listing,) = re.findall(r"```text\n(data/.*?)```", read("CONTRIBUTING.md"), flags=re.DOTALL)
+    listed = {}
+    for line in listing.splitlines():
+        name, _, said = line.strip().partition(" ")
+        assert said.strip(), line
+        if name.endswith("/"):
+            listed[name[:-1]] = modules = []
+        else:
+            modules.append(name)
+    assert list(listed) == re.findall(r"(?m)^:mod:`vaecourse\.(\w+)`", vaecourse.__doc__)
+    for package, modules in listed.items():
+        there = {path.stem for path in (ROOT / "vaecourse" / package).glob("*.py")} - {"__init__"}
+        assert len(modules) == len(there)
+        assert set(modules) == there
+
+
 def test_continuous_integration_imitates_every_processor():
     (job,) = [job for job in yaml.safe_load(read(".github/workflows/ci.yml"))["jobs"].values() if "SETTING" in str(job)]
     assert job["strategy"]["matrix"]["setting"] == list(processors.SETTINGS)

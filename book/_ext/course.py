@@ -1,11 +1,14 @@
-"""Sphinx extension of this book: tables from the chapters, no buttons that lead nowhere."""
+"""Sphinx extension of this book: tables, links by short names, no buttons that lead nowhere."""
 
+import contextlib
+import pkgutil
 import sys
 from pathlib import Path
 
 from docutils import nodes
 from docutils.parsers.rst import Directive
 from docutils.statemachine import StringList
+from sphinx.util import logging
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # Sphinx runs from anywhere
 
@@ -13,9 +16,9 @@ from tools import address, chapters
 
 
 class RunTable(Directive):
-    """A table of when, on what and for how long every chapter last ran in full."""
+    """A table of when, on what, how long and by which code every chapter last ran in full."""
 
-    head = ("Chapter", "Last full run", "On", "Minutes", "Rooms used, since")
+    head = ("Chapter", "Last full run", "On", "Minutes", "Outputs of the present code?")
 
     def run(self):
         """Build the table from the records in the chapters."""
@@ -34,16 +37,16 @@ class RunTable(Directive):
 
     def _row(self, chapter):
         title, record = chapters.title(chapter), chapters.record(chapter)
+        why_not = chapters.why_not_current(chapter)
+        current = f"no: {why_not}" if why_not else "yes"
         if not record:
-            return [title, "never", "", "", ""]
-        same = record["module"] == chapters.module_digest(chapter)
-        place = f"{record['data']}, {record['device']}"
+            return [title, "never", "", "", current]
         return [
             title,
             record["date"],
-            place,
+            f"{record['data']}, {record['device']}",
             f"{record['seconds'] / 60:.1f}",
-            "the same" if same else "changed",
+            current,
         ]
 
     def _cells(self, texts):
@@ -86,6 +89,25 @@ class SpeedTable(ResultsTable):
         return report.table(name, *arguments)
 
 
+def link_by_short_name(app, env, node, contnode):
+    """Link a name as it is imported, say `vaecourse.data.load`, to where it is described."""
+    name = node.get("reftarget", "")
+    if node.get("refdomain") != "py" or not name.startswith("vaecourse."):
+        return None
+    link = None
+    with contextlib.suppress(ImportError, AttributeError):
+        found = pkgutil.resolve_name(name)
+        module, path = getattr(found, "__module__", ""), getattr(found, "__qualname__", "")
+        home = f"{module}.{path}" if path else found.__name__
+        python = env.get_domain("py")
+        link = python.resolve_xref(
+            env, node["refdoc"], app.builder, "obj", home, node, contnode
+        )
+    if link is None:
+        logging.getLogger(__name__).warning("%s is described nowhere", name, location=node)
+    return link
+
+
 def hide_buttons_without_address(app, config):
     """Drop launch and repository buttons while the repository's address has not been set."""
     if address.PLACEHOLDER in config.html_theme_options.get("repository_url", ""):
@@ -104,5 +126,6 @@ def setup(app):
     app.add_directive("run-table", RunTable)
     app.add_directive("results-table", ResultsTable)
     app.add_directive("speed-table", SpeedTable)
+    app.connect("missing-reference", link_by_short_name)
     app.connect("config-inited", hide_buttons_without_address)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
