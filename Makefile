@@ -30,7 +30,7 @@ book: $(READY)  ## Build _build/html/index.html from the committed outputs; warn
 	$(BIN)/jupyter-book build . --all -W --keep-going
 
 test: $(READY)  ## Run the unit tests, and every chapter in the quick budget
-	$(BIN)/python -m pytest --nbval -n auto --maxprocesses 4 --dist loadscope -m "not unmutated" tests book
+	$(BIN)/python -m pytest --nbval -n auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder -m "not unmutated" tests book
 
 test-processors: $(READY)  ## The numerical tests and the chapters as on other processors; or SETTING=sse41, to name one
 	$(BIN)/python -m tools.processors test $(SETTING)

@@ -14,3 +14,15 @@ def pytest_configure(config):
         config.option.nbval_sanitize_with = config.option.nbval_sanitize_with or str(
             Path(__file__).parent / "tests" / "nbval_sanitize.cfg"
         )
+
+
+def pytest_collection_modifyitems(items):
+    """Put long files first: where they run side by side, the last ones then end together."""
+    items.sort(key=lambda item: -_expected_length(item))
+
+
+def _expected_length(item):
+    if item.path.name == "test_book.py":  # builds the book
+        return float("inf")
+    chapter = getattr(item.parent, "nb", None)
+    return chapter.metadata.get("vaecourse", {}).get("seconds", 0) if chapter else 0

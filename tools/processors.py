@@ -95,7 +95,7 @@ def onednn() -> str:
 
 def command() -> list[str]:
     """Return the command that runs the tests of numbers and the chapters."""
-    parallel = ["-n", "auto", "--maxprocesses", "4", "--dist", "loadscope"]
+    parallel = ["-n", "auto", "--maxprocesses", "4", "--dist", "loadscope", "--no-loadscope-reorder"]
     ignored = [f"--ignore=tests/test_{name}.py" for name in NO_NUMBERS]
     return [sys.executable, "-m", "pytest", "--nbval", *parallel, *ignored, "tests", "book"]
 
