@@ -94,6 +94,8 @@ class ConditionalVAE(LabeledVAE):
     def call(self, x, training=False):
         """Return :meth:`reconstruct` of `x`, a pair of images and labels."""
         images, y = x
+        if tf.is_symbolic_tensor(y) and y.dtype.is_floating and y.shape.rank == 1:
+            y = tf.cast(y, tf.int32)  # Keras traces every input of a model that is exported as floats
         return self.reconstruct(images, y=y, training=bool(training))
 
     def objective(self, x, y, eps, training=False):

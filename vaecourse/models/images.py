@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from vaecourse.models.likelihoods import Likelihood
-from vaecourse.training import Trainable
+from vaecourse.training import Trainable, errors
 
 
 class ImageModel(Trainable):
@@ -26,9 +26,18 @@ class ImageModel(Trainable):
                 f"expected images of shape (n, {', '.join(map(str, self.image_shape))}), n ≥ 1; got {tuple(x.shape)}"
             )
         if not tf.as_dtype(x.dtype).is_floating:
-            raise TypeError(f"expected float images, got {x.dtype}; vaecourse.data.scale turns uint8 to grays")
+            raise TypeError(
+                f"expected float images, got {tf.as_dtype(x.dtype).name}; vaecourse.data.scale turns uint8 to grays"
+            )
         if isinstance(x, np.ndarray) or hasattr(x, "numpy"):
             self.likelihood.check(np.asarray(x))
+            return x
+        if tf.is_symbolic_tensor(x) and not shape[1:].is_fully_defined():
+            expected = f"expected images of shape (n, {', '.join(map(str, self.image_shape))}), got others in a batch"
+            right = tf.reduce_all(tf.equal(tf.shape(x)[1:], self.image_shape))
+            with tf.control_dependencies([errors.require(right, ValueError, expected)]):
+                x = tf.identity(x)
+            x.set_shape((None, *self.image_shape))
         return x
 
     def requirements(self, x: tf.Tensor, y: tf.Tensor | None) -> list[tf.Operation | None]:

@@ -65,11 +65,11 @@ class LabeledVAE(VAE):
         """Return the assertions on the values of images and labels, for compiled steps."""
         if y is None:
             return super().requirements(x, y)
-        if y.dtype.is_floating:
+        if tf.as_dtype(y.dtype).is_floating:
             right = tf.reduce_all(y >= 0) & tf.reduce_all(tf.abs(tf.reduce_sum(y, axis=-1) - 1) < 1e-3)
             sentence = "expected probabilities that are not negative and add up to 1"
             return [*super().requirements(x, y), errors.require(right, ValueError, sentence)]
-        low, high = tf.reduce_min(y), tf.reduce_max(y)
+        low, high = (tf.cast(end, tf.int32) for end in (tf.reduce_min(y), tf.reduce_max(y)))
         right = (low >= self.lowest_label) & (high < self.classes)
         sentence = f"expected labels from {self.lowest_label} to {self.classes - 1}, got {{}} to {{}}"
         return [*super().requirements(x, y), errors.require(right, ValueError, sentence, low, high)]
