@@ -63,8 +63,7 @@ def pooled(
 ) -> tuple[keras.Model, keras.Model]:
     """Build the network of :cite:t:`theailearner`: convolutions and pooling down, transposed convolutions up.
 
-    The output is raw; the rectifier that the source puts there belongs to its likelihood.  Parameters and errors as for
-    :func:`convolutional`.
+    The output is raw; the rectifier of the source belongs to its likelihood.  For the rest see :func:`convolutional`.
     """
     _check(latent_dim, image_shape, multiple=4)
     first, second = filters
@@ -111,8 +110,7 @@ def mlp(
     image_shape : (height, width, channels)
     seed : int, optional
     initial_deviation : float, optional
-        Standard deviation of initial weights drawn from a normal distribution truncated at twice that, as in
-        :cite:t:`zoltowski`; without it they are drawn by Glorot's rule.
+        Of initial weights from a normal distribution truncated at two deviations; without it, Glorot's rule holds.
     initial_bias : float
         What the biases begin with.
     variance_floor : float
@@ -120,7 +118,7 @@ def mlp(
     classes : int
         How many inputs the decoder has beside the latents.
     conditional : bool
-        Whether the encoder is told the class, too: it then takes an image and `classes` numbers.
+        Whether the encoder takes `classes` numbers, too.
 
     Raises
     ------
