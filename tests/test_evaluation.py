@@ -5,18 +5,19 @@ import itertools
 import numpy as np
 import pytest
 import scipy
+import tensorflow as tf
 from scipy import stats
 from scipy.special import expit
 
 from vaecourse import VAE, data, likelihoods, measures, models, networks, objectives, training
+from vaecourse.measures import latents
 
 PIXELS = (2, 2, 1)
 QUADRATURE = {"points": 128, "reach": 6.0}
 
 
-@pytest.fixture(scope="module")
-def small():
-    """A VAE of images of four pixels: all 16 of them can be listed, and its integrals done by force.
+def make_small() -> VAE:
+    """Build a VAE of images of four pixels: all 16 of them can be listed, and its integrals done by force.
 
     Its posterior is wider than the prior, so that importance weights have all their moments.
     """
@@ -29,16 +30,28 @@ def small():
 
 
 @pytest.fixture(scope="module")
+def small():
+    return make_small()
+
+
+ALL_IMAGES = np.array(list(itertools.product([0, 1], repeat=4)), np.float32).reshape(-1, *PIXELS)
+
+
+@pytest.fixture(scope="module")
 def all_images():
-    return np.array(list(itertools.product([0, 1], repeat=4)), np.float32).reshape(-1, *PIXELS)
+    return ALL_IMAGES
+
+
+def make_window() -> VAE:
+    """Build a VAE that shows its two latents: the logits of its two pixels."""
+    encoder, decoder = networks.mlp(latent_dim=2, hidden=(), image_shape=(1, 2, 1), seed=0)
+    decoder.set_weights([np.eye(2), np.zeros(2)])
+    return VAE(encoder, decoder)
 
 
 @pytest.fixture(scope="module")
 def window():
-    """A VAE that shows its two latents: the logits of its two pixels."""
-    encoder, decoder = networks.mlp(latent_dim=2, hidden=(), image_shape=(1, 2, 1), seed=0)
-    decoder.set_weights([np.eye(2), np.zeros(2)])
-    return VAE(encoder, decoder)
+    return make_window()
 
 
 # --- estimates ----------------------------------------------------------------------------------------------------
@@ -49,7 +62,9 @@ def test_an_estimate_is_a_mean_with_its_standard_error():
     estimate = measures.Estimate.of(values)
     assert estimate.mean == pytest.approx(values.mean(), rel=1e-13)
     assert estimate.standard_error == pytest.approx(stats.sem(values.ravel()), rel=1e-13)
-    assert str(measures.Estimate(-157.024, 0.436)) == "-157.02 ± 0.44"
+    assert str(measures.Estimate(-157.024, 0.436)) == f"{measures.Estimate(-157.024, 0.436)}" == "-157.02 ± 0.44"
+    mean, standard_error = estimate
+    assert (mean, standard_error) == (estimate.mean, estimate.standard_error)
 
 
 @pytest.mark.parametrize("values", [[], [1.0]])
@@ -75,13 +90,9 @@ def test_the_elbo_does_not_depend_on_beta(tiny, binary):
 
 def test_estimates_are_functions_of_the_seed(small, all_images):
     for estimate in (measures.elbo, measures.importance_log_likelihood):
-        first, again, other = (np.array(vars_of(estimate(small, all_images, 5, seed))) for seed in (0, 0, 1))
+        first, again, other = (np.array(estimate(small, all_images, 5, seed)) for seed in (0, 0, 1))
         np.testing.assert_array_equal(first, again)
         assert (first != other).all()
-
-
-def vars_of(result):
-    return list(vars(result).values()) if isinstance(result, measures.Estimate) else result
 
 
 def test_more_samples_leave_less_noise(small, all_images):
@@ -150,20 +161,42 @@ def test_the_bounds_are_in_order(small, all_images):
     assert np.all(np.diff([*bounds, exact.mean()]) > 0)
 
 
-@pytest.mark.parametrize("samples", [1, 50, 51, 120])
-def test_portions_of_samples_are_one_importance_sample(small, all_images, samples, monkeypatch):
-    drawn = []
+@pytest.fixture
+def drawn(small, monkeypatch):
+    """The noise of every call of the model's own weights, as it is drawn."""
+    noise = []
 
     def log_weights(x, eps):
-        drawn.append(eps.numpy())
+        tf.py_function(lambda eps: noise.append(eps.numpy()), [eps], [])
         return VAE.log_weights(small, x, eps)
 
     monkeypatch.setattr(small, "log_weights", log_weights)
+    return noise
+
+
+@pytest.mark.parametrize("samples", [1, 50, 51, 120])
+def test_portions_of_samples_are_one_importance_sample(small, all_images, samples, drawn):
     measured = measures.importance_log_likelihood(small, all_images[:1], samples)
     eps = np.concatenate(drawn)
     assert len(eps) == len(np.unique(eps, axis=0)) == samples
     expected = scipy.special.logsumexp(VAE.log_weights(small, all_images[:1], eps), axis=0) - np.log(samples)
     np.testing.assert_allclose(measured, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("n", "samples"), [(40, 120), (3, 2000), (1100, 2)])
+def test_what_is_decoded_at_once_grows_with_neither_images_nor_samples(small, all_images, n, samples, drawn):
+    measures.importance_log_likelihood(small, np.resize(all_images, (n, *PIXELS)), samples)
+    assert sum(len(eps) * eps.shape[1] for eps in drawn) == n * samples
+    assert max(len(eps) * eps.shape[1] for eps in drawn) <= training.EVALUATION_BATCH
+
+
+@pytest.mark.parametrize("samples", [1, 7, 120])
+def test_the_importance_weighted_bound_is_that_of_the_weights(small, all_images, samples):
+    """The weights are drawn in one place: a bound of them is, in double precision, the bound that keeps none."""
+    weights = measures.log_weights(small, all_images, samples, seed=3, progress=False).astype(float)
+    expected = scipy.special.logsumexp(weights, axis=0) - np.log(samples)
+    measured = measures.importance_log_likelihood(small, all_images, samples, seed=3)
+    np.testing.assert_allclose(measured, expected, rtol=samples * np.finfo(float).eps)
 
 
 def test_importance_samples_of_neighbouring_seeds_share_no_noise(small, all_images):
@@ -182,6 +215,13 @@ def test_quadrature_is_for_two_latents_and_binary_pixels(all_images):
     for vae in (three, gaussian):
         with pytest.raises(ValueError, match="two latents and a Bernoulli likelihood; see importance_log_likelihood"):
             measures.exact_log_likelihood(vae, all_images)
+
+
+@pytest.mark.parametrize("grid", [{"points": 1}, {"reach": 0.0}, {"reach": np.inf}])
+def test_a_grid_has_two_points_on_a_side_and_a_size(small, all_images, grid):
+    for function in (measures.exact_log_likelihood, measures.exact_posterior):
+        with pytest.raises(ValueError, match="at least two points on a side and a positive reach"):
+            function(small, all_images, **grid)
 
 
 @pytest.mark.parametrize(
@@ -222,6 +262,9 @@ def test_active_units_are_those_whose_mean_varies(window):
     assert measures.active_units(window, images).tolist() == [True, False]
     assert measures.active_units(window, images, threshold=0.004).tolist() == [True, True]
     assert measures.active_units(window, images, threshold=0.03).tolist() == [False, False]
+    means = window.posterior_parameters(images)[0]
+    assert latents.active_by_means(means, 0.004).tolist() == [True, True]
+    assert latents.active_by_means(means).tolist() == [True, False]
 
 
 @pytest.mark.parametrize("n", [2, 5])
@@ -253,6 +296,12 @@ def test_a_traversal_moves_one_latent_and_leaves_the_start_as_it_is(window, late
 def test_a_latent_that_is_not_there_cannot_be_traversed(window, latent):
     with pytest.raises(ValueError, match=f"latent from 0 to 1, got {latent}"):
         measures.traversal(window, np.zeros(2), latent, np.zeros(3))
+
+
+@pytest.mark.parametrize("quantiles", [(0.0, 0.95), (0.05, 1.0)])
+def test_a_manifold_ends_before_infinity(window, quantiles):
+    with pytest.raises(ValueError, match="quantiles between 0 and 1, got"):
+        measures.manifold(window, 3, quantiles)
 
 
 def test_a_manifold_needs_two_latents():

@@ -361,8 +361,8 @@ def test_signal_and_ratio_are_measured_within_their_errors(ratio, repetitions):
     found = moments(ratio, repetitions)
     length = ratio * np.linalg.norm(SCALE[1:])
     for measured, exact in ((found.signal_to_noise(), ratio), (found.norm(), length)):
-        error = 2 * measured.value * measured.standard_error if measured.value else measured.standard_error**2
-        assert abs(measured.value**2 - exact**2) < 4 * error
+        error = 2 * measured.mean * measured.standard_error if measured.mean else measured.standard_error**2
+        assert abs(measured.mean**2 - exact**2) < 4 * error
     if repetitions == 2000 and ratio > 0.1:
         assert found.signal_to_noise().standard_error < 0.02 * ratio
 
@@ -382,7 +382,7 @@ def test_the_plain_signal_drowns_as_samples_grow_and_the_double_one_rises():
         for samples in sizes:
             model = linear(1.6, 0.3, samples=int(samples), gradient=gradient)
             found = measures.gradient_signal_to_noise(model, many, 300, seed=1)
-            ratios.append([found[name].value for name in ("encoder", "decoder")])
+            ratios.append([found[name].mean for name in ("encoder", "decoder")])
         slopes[gradient] = np.polyfit(np.log(sizes), np.log(ratios), 1)[0]
     assert slopes[PLAIN][0] == pytest.approx(-0.5, abs=0.15)
     assert slopes[DOUBLY][0] == pytest.approx(0.5, abs=0.2)

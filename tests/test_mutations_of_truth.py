@@ -159,6 +159,17 @@ MUTATIONS = [
         ),
     ),
     Mutation(
+        "weights of the model's own posterior without its density",
+        "models",
+        "return log_likelihood - kl",
+        "return log_likelihood",
+        of_tightness(
+            lambda model, vae, x, images: test_tightness.test_the_mean_of_the_log_weights_is_the_exact_elbo(
+                model, vae, images, x
+            )
+        ),
+    ),
+    Mutation(
         "weights of the normal distribution before the flow",
         "measures",
         "if not q:\n            return vae.log_weights(x, eps)\n        mean, logvar = q",
@@ -234,7 +245,7 @@ MUTATIONS = [
     ),
     Mutation(
         "the double reparameterization forgets the second weight",
-        "",
+        "models",
         "lambda upstream: upstream * later[0]",
         "lambda upstream: upstream",
         lambda tiny, binary: test_importance.test_the_gradients_are_the_formulas_of_the_papers(
@@ -243,14 +254,14 @@ MUTATIONS = [
     ),
     Mutation(
         "log q keeps the derivative by its own mean",
-        "",
+        "models",
         "eps += (z - tf.stop_gradient(z)) * tf.exp(-0.5 * logvar)",
         "eps += (z - mean - tf.stop_gradient(z - mean)) * tf.exp(-0.5 * logvar)",
         lambda tiny, binary: test_importance.test_at_the_true_posterior_the_landing_is_stuck_for_every_noise(4),
     ),
     Mutation(
         "the weights are normalized over the images",
-        "",
+        "models",
         "tf.nn.softmax(log_weights, axis=0)",
         "tf.nn.softmax(log_weights, axis=1)",
         lambda tiny, binary: test_importance.test_the_gradients_are_the_formulas_of_the_papers(
@@ -259,21 +270,21 @@ MUTATIONS = [
     ),
     Mutation(
         "every epoch has the order of the first",
-        "",
+        "data",
         "return batches(grays, batch_size, seed, step)",
         "return batches(grays, batch_size, seed)",
         lambda tiny, binary: test_importance.test_every_epoch_visits_the_images_in_its_own_order(),
     ),
     Mutation(
         "the ratio of signal to noise keeps what the noise adds",
-        "",
+        "measures",
         "* (n - 3) / (n - 1) - 1 / n",
         "",
         lambda tiny, binary: test_importance.test_signal_and_ratio_are_measured_within_their_errors(0.02, 100),
     ),
     Mutation(
         "the variance of a group is that of its mean",
-        "",
+        "measures",
         "np.maximum(squares - total**2 / size, 0) / (size - 1)",
         "np.maximum(squares - total**2 / size, 0) / (size - 1) / size",
         lambda tiny, binary: test_importance.test_moments_are_those_of_the_gradients_one_by_one(),

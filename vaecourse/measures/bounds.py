@@ -1,16 +1,16 @@
 """The bounds that a model reaches on images it has not seen."""
 
 import numpy as np
-import tensorflow as tf
 
-from vaecourse import data
+from vaecourse.measures.batching import per_image
 from vaecourse.measures.estimate import Estimate
 from vaecourse.models import VAE, SemiSupervisedVAE, Terms, objectives
-from vaecourse.training import EVALUATION_BATCH
 
 
-def elbo_terms(vae: VAE, images: np.ndarray, samples: int = 1, seed: int = 0, labels=None) -> Terms:
-    """Return log-likelihood and KL of every image, as numpy arrays `(n,)` in nats.
+def elbo_terms(
+    vae: VAE, images: np.ndarray, samples: int = 1, seed: int = 0, labels: np.ndarray | None = None
+) -> Terms:
+    """Return the two terms of the ELBO of every image: log p(x|z) and KL(q(z|x) ‖ p(z)), averaged over samples of z.
 
     Parameters
     ----------
@@ -20,38 +20,40 @@ def elbo_terms(vae: VAE, images: np.ndarray, samples: int = 1, seed: int = 0, la
         Samples of z for each image, over which both terms are averaged.
     seed : int
     labels : array `(n,)`, optional
-        For models that know digits: the terms are then those of a bound on log p(x|y).
+        For models that know labels: the terms are then those of a bound on log p(x|y).
+
+    Returns
+    -------
+    Terms
+        `log_likelihood` and `kl`, arrays `(n,)`, in nats.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the model cannot use the images or the labels, or there is no sample.
     """
-    terms = _by_batch(vae, images, samples, seed, vae.terms, labels=labels)
-    return Terms(*(np.concatenate(part) for part in zip(*terms, strict=True)))
+    return per_image(vae, images, samples, seed, vae.terms, labels)
 
 
-def elbo(vae: VAE, images: np.ndarray, samples: int = 1, seed: int = 0, labels=None) -> Estimate:
-    """Return the mean ELBO over images, in nats, with its standard error; given labels, of log p(x|y)."""
+def elbo(vae: VAE, images: np.ndarray, samples: int = 1, seed: int = 0, labels: np.ndarray | None = None) -> Estimate:
+    """Return the mean over images of the ELBO, log p(x|z) − KL(q(z|x) ‖ p(z)), in nats, with its standard error.
+
+    Its mean over the noise is at most log p(x), whatever β the model was trained with; given labels, at most
+    log p(x|y).  Parameters and errors are those of :func:`elbo_terms`; there must be two images at least.
+    """
     return Estimate.of(objectives.elbo(*elbo_terms(vae, images, samples, seed, labels)))
 
 
-def bound(vae: SemiSupervisedVAE, images: np.ndarray, labels=None, samples: int = 1, seed=0) -> Estimate:
-    """Return the mean over images of :meth:`vaecourse.SemiSupervisedVAE.bound`.
+def bound(
+    vae: SemiSupervisedVAE,
+    images: np.ndarray,
+    labels: np.ndarray | None = None,
+    samples: int = 1,
+    seed: int = 0,
+) -> Estimate:
+    """Return the mean over images of :meth:`vaecourse.SemiSupervisedVAE.bound`, in nats, with its standard error.
 
-    Without labels it bounds log p(x), with them log p(x, y).
+    Without labels it is a bound on log p(x), with them on log p(x, y).  Parameters and errors are those of
+    :func:`elbo_terms`; a label of −1 says that the digit is not known.
     """
-
-    def per_image(x, eps, y=None):
-        return tf.reduce_mean(tf.stack([vae.bound(x, one, y) for one in tf.unstack(eps)]), axis=0)
-
-    return Estimate.of(np.concatenate(_by_batch(vae, images, samples, seed, per_image, labels=labels)))
-
-
-def _by_batch(vae, images, samples, seed, function, first=0, labels=None) -> list:
-    """Return `function(x, eps[, y])` by batch; the noise is a function of the seed and a number, from `first` on."""
-    if samples < 1:
-        raise ValueError(f"expected at least one sample, got {samples}")
-    images, labels = vae.checked(images), vae.checked_labels(labels)
-    examples = (images,) if labels is None else (images, labels)
-    size = max(1, EVALUATION_BATCH // samples)
-    results = []
-    for index, (x, *y) in enumerate(data.batches(examples, size), start=first):
-        eps = tf.random.stateless_normal((samples, len(x), vae.latent_dim), (seed, index), dtype=vae.variable_dtype)
-        results.append(tf.nest.map_structure(lambda tensor: tensor.numpy(), function(x, eps, *y)))
-    return results
+    return Estimate.of(per_image(vae, images, samples, seed, vae.bound, labels))

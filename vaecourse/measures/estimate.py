@@ -1,21 +1,30 @@
-"""A mean with its standard error."""
+"""A number that was estimated, with its standard error."""
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over images with its standard error."""
+class Estimate(NamedTuple):
+    """An estimate with its standard error, in the unit of what was estimated: nats, or a share of images.
+
+    It is printed with two decimals, as in ``-157.02 ± 0.44``.
+    """
 
     mean: float
     standard_error: float
 
     @classmethod
     def of(cls, per_image: np.ndarray) -> "Estimate":
-        """Return the mean of values per image, each weighing the same, and the standard error of that mean.
+        r"""Return the mean of values per image, each weighing the same, and the standard error of that mean.
+
+        The standard error of the mean of n values is s/√n, with s² = Σ_i (x_i − x̄)²/(n − 1).
+
+        Parameters
+        ----------
+        per_image : array
+            At least two values; the shape does not matter.
 
         Raises
         ------

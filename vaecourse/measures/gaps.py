@@ -1,4 +1,4 @@
-"""What the ELBO lacks to log p(x), and why: the best posterior of each image, and the gaps that it tells apart."""
+"""How far the ELBO is below log p(x), and why: the best posterior of each image, and the two gaps it tells apart."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -7,9 +7,18 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from vaecourse.measures.batching import (
+    batches_of,
+    checked_posterior,
+    checked_without_labels,
+    posterior_parameters,
+    specification,
+)
 from vaecourse.measures.estimate import Estimate
-from vaecourse.measures.likelihood import _BATCH, checked, log_weights, proposed, signature
+from vaecourse.measures.importance_sampling import log_weights
 from vaecourse.models import VAE, objectives
+
+_BATCH = 50  # images whose posteriors are moved at once
 
 
 class FittedPosteriors(NamedTuple):
@@ -28,7 +37,7 @@ def fitted_posteriors(
     samples: int = 8,
     evaluation_samples: int = 500,
     seed: int = 0,
-    start=None,
+    start: tuple[np.ndarray, np.ndarray] | None = None,
     progress: bool = True,
 ) -> FittedPosteriors:
     """Maximize the ELBO of every image over mean and log-variance of its own q, the decoder being fixed.
@@ -52,18 +61,37 @@ def fitted_posteriors(
         Samples for the ELBO of the result.
     seed : int
     start : (mean, logvar), each `(n, d)`, optional
-        Where to begin; without it, at the encoder's q.
+        Where to begin; without it, at mean and log-variance of the encoder.
     progress : bool
+        Whether to show progress bars: of the steps, and of the evaluation.
+
+    Returns
+    -------
+    FittedPosteriors
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the model is told labels or cannot use the images, there is no step, the number of samples is odd, or the
+        start has another shape.
     """
-    images = checked(vae, images)
+    images = checked_without_labels(vae, images)
     if steps < 1 or samples < 2 or samples % 2:
         raise ValueError(f"expected steps ≥ 1 and an even number of samples ≥ 2, got steps={steps}, samples={samples}")
-    start_mean, start_logvar = proposed(vae, images, start)
+    start = posterior_parameters(vae, images) if start is None else start
+    start_mean, start_logvar = checked_posterior(vae, images, start)
     shift = keras.Variable(np.zeros((2, *start_mean.shape), vae.variable_dtype))
     optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, steps))
 
-    @tf.function(autograph=False, input_signature=signature(vae, 4))
-    def gradient(x, mean, logvar, shift_mean, shift_logvar, seed):
+    @tf.function(autograph=False, input_signature=specification(vae, 4))
+    def gradient(
+        x: tf.Tensor,
+        mean: tf.Tensor,
+        logvar: tf.Tensor,
+        shift_mean: tf.Tensor,
+        shift_logvar: tf.Tensor,
+        seed: tf.Tensor,
+    ) -> tf.Tensor:
         half = tf.random.stateless_normal((samples // 2, tf.shape(x)[0], vae.latent_dim), seed, dtype=mean.dtype)
         eps = tf.concat([half, -half], axis=0)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -73,8 +101,7 @@ def fitted_posteriors(
             loss = -tf.reduce_sum(objectives.elbo(expected, objectives.analytic_kl(*q)))
         return tf.stack(tape.gradient(loss, [shift_mean, shift_logvar]))
 
-    size = 5 * _BATCH
-    batches = [slice(first, first + size) for first in range(0, len(images), size)]
+    batches = list(batches_of(len(images), _BATCH))
     bar = keras.utils.Progbar(steps, verbose=int(progress))
     for step in range(steps):
         gradients = [
@@ -88,17 +115,19 @@ def fitted_posteriors(
     return FittedPosteriors(mean, logvar, fresh.mean(axis=0, dtype=float))
 
 
-def _shifted(mean, logvar, shift_mean, shift_logvar):
+def _shifted(
+    mean: tf.Tensor, logvar: tf.Tensor, shift_mean: tf.Tensor, shift_logvar: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
     return mean + tf.exp(0.5 * logvar) * shift_mean, logvar + shift_logvar
 
 
 @dataclass(frozen=True)
 class Gaps:
-    r"""What the ELBO lacks to log p(x), split in two :cite:p:`cremer2018`: means over the same images.
+    r"""log p(x) − ELBO, split in two :cite:p:`cremer2018`: means over the same images, in nats.
 
-    log p(x) − ELBO is the sum of the approximation gap, which even the best diagonal Gaussian leaves, and of the
-    amortization gap, by which the encoder's q falls short of that best one.  The errors of the gaps are those of
-    differences taken image by image, and far smaller than those of the three values.
+    The total is the sum of the approximation gap, log p(x) minus the ELBO of the best diagonal Gaussian, and of the
+    amortization gap, the ELBO of that best one minus the ELBO of the encoder's q.  The standard errors of the gaps are
+    those of differences taken image by image, and far smaller than those of the three values.
     """
 
     log_likelihood: Estimate
@@ -110,7 +139,13 @@ class Gaps:
 
     @classmethod
     def of(cls, log_likelihood: np.ndarray, fitted_elbo: np.ndarray, elbo: np.ndarray) -> "Gaps":
-        """Return the gaps of three values per image, each `(n,)` in nats."""
+        """Return the gaps of log p(x), the ELBO of the best q, and that of the encoder's q, each `(n,)` in nats.
+
+        Raises
+        ------
+        ValueError
+            If the three are not arrays `(n,)` of one length, or of a single image.
+        """
         values = [np.asarray(value, float) for value in (log_likelihood, fitted_elbo, elbo)]
         if len({value.shape for value in values}) != 1 or values[0].ndim != 1:
             raise ValueError(f"expected three arrays (n,) of one length, got {[value.shape for value in values]}")

@@ -11,11 +11,12 @@ from vaecourse.models import VAE
 
 
 class GradientMoments(NamedTuple):
-    """Means and variances of a gradient over repetitions, in groups.
+    """Means and variances of a gradient over repetitions, which fall into groups of equal size.
 
     Attributes
     ----------
     mean, variance : array `(groups, parameters)`
+        In nats, and nats squared, per unit of the parameter.
     repetitions : int
         In each group.
     """
@@ -25,12 +26,15 @@ class GradientMoments(NamedTuple):
     repetitions: int
 
     def signal_to_noise(self) -> Estimate:
-        """Return the root mean square, over the coordinates that have any noise, of abs(mean)/(standard deviation).
+        r"""Return the root mean square of abs(mean)/(standard deviation) over the coordinates that have any noise.
+
+        The square is estimated without bias for normal gradients: of n repetitions the mean of mean²/variance, times
+        (n − 3)/(n − 1), less 1/n.
 
         Raises
         ------
         ValueError
-            If no coordinate has any.
+            If no coordinate has any noise.
         """
 
         def squared(mean: np.ndarray, variance: np.ndarray, n: int) -> float:
@@ -42,7 +46,7 @@ class GradientMoments(NamedTuple):
         return self._root(squared)
 
     def norm(self) -> Estimate:
-        """Return the length of the mean gradient: the signal itself."""
+        r"""Return the length of the mean gradient, which is the signal: the root of Σ_j (mean_j² − variance_j/n)."""
         return self._root(lambda mean, variance, n: np.sum(mean**2 - variance / n))
 
     def _root(self, squared: Callable[[np.ndarray, np.ndarray, int], float]) -> Estimate:
@@ -64,28 +68,30 @@ class GradientMoments(NamedTuple):
 def gradient_moments(
     model: VAE, x: np.ndarray, repetitions: int, seed: int = 0, groups: int = 10
 ) -> dict[str, GradientMoments]:
-    """Return means and variances over the noise of the gradient of the loss on a batch of images.
+    """Return means and variances, over the noise, of the gradient of the objective on a batch of images.
 
     Parameters
     ----------
     model : VAE
-    x : images
-        The loss is averaged over them, and their gradient is one vector per repetition.
+        Which learns from images alone; of its own number of samples.
+    x : array `(n, height, width, channels)`
+        The objective is averaged over these images, and its gradient is one vector per repetition.
     repetitions : int
         Draws of the noise, at least four in each group.
     seed : int
+        The noise of a repetition is a function of the seed and of the number of the repetition.
     groups : int
         Into how many groups of equal size the repetitions fall, so that errors can be estimated.
 
     Returns
     -------
     dict
-        Of "encoder" and "decoder"; parameters of the likelihood count among the decoder's.
+        From "encoder" and "decoder" to the moments; parameters of the likelihood count among the decoder's.
 
     Raises
     ------
-    ValueError
-        If the repetitions cannot be divided into such groups.
+    TypeError, ValueError
+        If the model cannot use the images, or the repetitions cannot be divided into such groups.
     """
     size = repetitions // groups
     if repetitions % groups or size < 4:
