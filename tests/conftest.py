@@ -42,7 +42,7 @@ def binary(grays) -> np.ndarray:
 def tiny():
     """Build a small compiled VAE; equal arguments give equal weights."""
 
-    def build(steps_per_execution: int = 1, **options) -> models.VAE:
+    def build(steps_per_execution: int | None = None, **options) -> models.VAE:
         vae = models.VAE(*networks.mlp(latent_dim=2, hidden=(16,), seed=0), **options)
         vae.compile(keras.optimizers.Adam(1e-2), steps_per_execution=steps_per_execution)
         return vae

@@ -5,82 +5,65 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from vaecourse import course, data, training
-from vaecourse.training import trainable
+from vaecourse import VAE, course, data, networks, training
+from vaecourse.training import compiled
 
 EPOCHS, STEPS_PER_EPOCH = 4, 4
 
-TRAIN = f"""
-import sys
-
-import keras
-import numpy as np
-
-from vaecourse import VAE, data, networks, training
-
-folder, result, pause = sys.argv[1:]
-
 
 class Pause(keras.callbacks.Callback):
-    epoch = None
+    """Notes the batches of a training, and at one of them says so and waits to be killed."""
+
+    def __init__(self, at: str = "never"):
+        super().__init__()
+        self.at, self.batches, self.epoch = at, [], None
 
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch = epoch
 
     def on_train_batch_end(self, batch, logs=None):
-        print(f"epoch {{self.epoch}} batch {{batch}}", flush=True)
-        if f"{{self.epoch}}.{{batch}}" == pause:
+        self.batches.append((self.epoch, batch))
+        if f"{self.epoch}.{batch}" == self.at:
+            print("paused", flush=True)
             sys.stdin.read()
 
 
-images = data.binarize(data.scale(data.load("digits").train_images[:100]))
-vae = VAE(*networks.mlp(latent_dim=2, hidden=(16,), seed=0), kl="monte_carlo", seed=5)
-vae.compile(keras.optimizers.Adam(1e-2))
-vae.fit(images, epochs={EPOCHS}, verbose=0, callbacks=[training.resume_from(folder), Pause()])
-np.savez(result, iterations=vae.optimizer.iterations, *vae.get_weights())
-"""
-
-
-def start_training(folder, result, pause="never") -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, "-c", TRAIN, str(folder), str(result), pause],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
+def train(folder, pause: str = "never") -> tuple[list, list[np.ndarray]]:
+    """Train with checkpoints; return the batches that were trained on, and counter and weights at the end."""
+    images = data.binarize(data.scale(data.load("digits").train_images[:100]))
+    vae = VAE(*networks.mlp(latent_dim=2, hidden=(16,), seed=0), kl="monte_carlo", seed=5)
+    vae.compile(keras.optimizers.Adam(1e-2))
+    pause = Pause(pause)
+    vae.fit(images, epochs=EPOCHS, verbose=0, callbacks=[training.resume_from(folder), pause])
+    return pause.batches, [vae.optimizer.iterations.numpy(), *vae.get_weights()]
 
 
 def test_a_training_killed_within_an_epoch_and_resumed_ends_with_the_weights_of_an_uninterrupted_one(tmp_path):
-    with (
-        start_training(tmp_path / "uninterrupted", tmp_path / "uninterrupted.npz") as uninterrupted,
-        start_training(tmp_path / "killed", tmp_path / "killed.npz", pause="2.1") as killed,
-    ):
-        lines = iter(killed.stdout.readline, "")
-        assert any(line == "epoch 2 batch 1\n" for line in lines)
+    """The killed training is a process of its own; the others are not, since every process imports for seconds."""
+    program = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import test_training as test; "
+    program += f"test.train({str(tmp_path / 'killed')!r}, '2.1')"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen([sys.executable, "-c", program], text=True, **pipes) as killed:
+        uninterrupted, expected = train(tmp_path / "uninterrupted")
+        assert killed.stdout.readline() == "paused\n"
         killed.send_signal(signal.SIGKILL)
         assert killed.wait() == -signal.SIGKILL
-        everything, _ = uninterrupted.communicate()
-    assert not (tmp_path / "killed.npz").exists()
     assert os.listdir(tmp_path / "killed")
 
-    with start_training(tmp_path / "killed", tmp_path / "resumed.npz") as resumed:
-        rest, _ = resumed.communicate()
-    lines = [f"epoch {epoch} batch {batch}" for epoch in range(EPOCHS) for batch in range(STEPS_PER_EPOCH)]
-    assert everything.splitlines() == lines
-    assert rest.splitlines() == lines[2 * STEPS_PER_EPOCH :]
-
-    with np.load(tmp_path / "uninterrupted.npz") as expected, np.load(tmp_path / "resumed.npz") as weights:
-        assert expected["iterations"] == EPOCHS * STEPS_PER_EPOCH
-        assert expected.files == weights.files
-        for name in expected.files:
-            np.testing.assert_array_equal(weights[name], expected[name])
+    rest, weights = train(tmp_path / "killed")
+    batches = [(epoch, batch) for epoch in range(EPOCHS) for batch in range(STEPS_PER_EPOCH)]
+    assert uninterrupted == batches
+    assert rest == batches[2 * STEPS_PER_EPOCH :]
+    assert expected[0] == EPOCHS * STEPS_PER_EPOCH
+    for ours, theirs in zip(weights, expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
     assert os.listdir(tmp_path / "killed") == os.listdir(tmp_path / "uninterrupted") == []
 
 
@@ -228,8 +211,12 @@ def test_the_start_of_an_epoch_is_the_step_of_the_optimizer(tiny, images):
 
 
 class Silent(keras.callbacks.Callback):
+    """A callback that does not listen to batches, and notes how many steps are run at once."""
+
+    at_once = None
+
     def on_epoch_end(self, epoch, logs=None):
-        pass
+        self.at_once = self.model.steps_per_execution
 
 
 class Counter(keras.callbacks.Callback):
@@ -252,28 +239,28 @@ def test_callbacks_that_listen_to_batches_are_told_from_those_that_do_not(tmp_pa
 
 
 def test_a_callback_that_listens_to_batches_hears_every_one(tiny, images, monkeypatch):
-    monkeypatch.setattr(trainable, "STEPS_PER_EXECUTION", 2)
-    vae, counter, epochs = tiny(), Counter(), 20
+    monkeypatch.setattr(compiled, "STEPS_PER_EXECUTION", 2)
+    vae, silent, counter, epochs = tiny(), Silent(), Counter(), 5
     assert epochs * STEPS_PER_EPOCH >= 10 * 2
-    vae.fit(images, epochs=epochs, verbose=0)
-    assert vae.steps_per_execution == 2
-    vae.fit(images, epochs=epochs, verbose=0, callbacks=[counter])
-    assert vae.steps_per_execution == 1
+    vae.fit(images, epochs=epochs, verbose=0, callbacks=[silent])
+    assert silent.at_once == 2
+    vae.fit(images, epochs=epochs, verbose=0, callbacks=[silent, counter])
+    assert silent.at_once == 1
     assert counter.batches == epochs * list(range(STEPS_PER_EPOCH))
-    vae.fit(images, epochs=epochs, verbose=0)
-    assert vae.steps_per_execution == 2
+    vae.fit(images, epochs=epochs, verbose=0, callbacks=[silent])
+    assert silent.at_once == 2
     assert int(vae.optimizer.iterations) == 3 * epochs * STEPS_PER_EPOCH
     several = vae.evaluate(images, batch_size=7, verbose=0)
     assert len(vae.predict(images, batch_size=1, verbose=0)) == len(images)
-    vae.fit(images, epochs=1, verbose=0)
-    assert vae.steps_per_execution == 1  # a short training
+    vae.fit(images, epochs=1, verbose=0, callbacks=[silent])
+    assert silent.at_once == 1  # a short training
     assert len(several) == len(vae.evaluate(images, batch_size=7, verbose=0))
 
 
 def test_the_number_of_steps_in_an_execution_is_the_users_where_he_chooses(tiny, images):
-    vae = tiny(steps_per_execution=3)
-    vae.fit(images, verbose=0, callbacks=[Counter()])
-    assert vae.steps_per_execution == 3
+    vae, silent = tiny(steps_per_execution=3), Silent()
+    vae.fit(images, verbose=0, callbacks=[Counter(), silent])
+    assert silent.at_once == 3
 
 
 def test_an_epoch_cut_short_is_no_longer_for_the_steps_of_an_execution(tiny, images):
