@@ -19,20 +19,21 @@ class Compiled(Steps):
     directions: Mapping[str, str] = {"loss": "min"}
     """Metrics that say how good a model is, and whether the best is the ``"min"`` or the ``"max"``."""
 
+    steps_per_execution: int  # Keras', said to the type checker
     _steps_per_execution_asked: int | None = None
 
     def compile(
         self,
-        optimizer="adam",
-        loss=None,
-        loss_weights=None,
-        metrics=None,
-        weighted_metrics=None,
-        run_eagerly=False,
-        steps_per_execution=None,
-        jit_compile="auto",
-        auto_scale_loss=True,
-    ):
+        optimizer: str | keras.optimizers.Optimizer = "adam",
+        loss: None = None,
+        loss_weights: None = None,
+        metrics: None = None,
+        weighted_metrics: None = None,
+        run_eagerly: bool = False,
+        steps_per_execution: int | None = None,
+        jit_compile: bool | str = "auto",
+        auto_scale_loss: bool = True,
+    ) -> None:
         """Compile with an optimizer; the objective and the metrics are the model's own.
 
         Parameters
@@ -69,35 +70,37 @@ class Compiled(Steps):
         self._compiled_for = {}
         self.optimizer.build(self.trainable_variables)  # or a first `fit` that fails would leave it unbuildable
 
-    def get_compile_config(self):
+    def get_compile_config(self) -> dict[str, Any] | None:
         config = super().get_compile_config()
         return config | {"steps_per_execution": self._steps_per_execution_asked} if config else config
 
-    def compile_from_config(self, config):
+    def compile_from_config(self, config: dict[str, Any]) -> None:
         self.compile(**keras.saving.deserialize_keras_object(config))
 
-    def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
+    def train_on_batch(
+        self, x: Any, y: Any = None, sample_weight: None = None, class_weight: None = None, return_dict: bool = False
+    ) -> Any:
         """Train on one batch of images, as Keras' method of this name does; for errors see :meth:`fit`."""
         inputs.refuse_weights(sample_weight, class_weight)
         self._checked_examples(x, y)
         with errors.in_words():
             return super().train_on_batch(x, y, return_dict=return_dict)
 
-    def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
+    def test_on_batch(self, x: Any, y: Any = None, sample_weight: None = None, return_dict: bool = False) -> Any:
         """Return the metrics on one batch of images, as Keras' method of this name does."""
         inputs.refuse_weights(sample_weight)
         self._checked_examples(x, y)
         with errors.in_words():
             return super().test_on_batch(x, y, return_dict=return_dict)
 
-    def predict_on_batch(self, x):
+    def predict_on_batch(self, x: Any) -> Any:
         """Return what calling the model on one batch returns, as Keras' method of this name does."""
         with errors.in_words():
             return super().predict_on_batch(x)
 
     # --- inside ----------------------------------------------------------------------------------------------------
 
-    def _checked_examples(self, x, y=None):
+    def _checked_examples(self, x: Any, y: Any = None) -> Any:
         """Return images, or images and labels, after refusing what cannot be trained on."""
         x, y = self.checked(x), self.checked_labels(y)
         return x if y is None else (x, y)

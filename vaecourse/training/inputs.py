@@ -7,6 +7,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+Array = np.ndarray | tf.Tensor
+
 
 def as_array(x: Any) -> Any:
     """Return arrays of other libraries as NumPy's, and everything else as it is."""

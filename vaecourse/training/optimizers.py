@@ -12,7 +12,7 @@ class Adam(keras.optimizers.Adam):
     once, which a perceptron, whose weights do not fit into the processor's cache, feels most.
     """
 
-    def update_step(self, gradient, variable, learning_rate):
+    def update_step(self, gradient: tf.Tensor, variable: keras.Variable, learning_rate: tf.Tensor) -> None:
         """Update one weight; gradients by index, and amsgrad, are left to Keras."""
         if self.amsgrad or isinstance(gradient, tf.IndexedSlices):
             return super().update_step(gradient, variable, learning_rate)
@@ -46,11 +46,11 @@ class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
         Share of the steps spent climbing, below 1.
     """
 
-    def __init__(self, peak: float, steps: int, warmup: float = 0.0):
+    def __init__(self, peak: float, steps: int, warmup: float = 0.0) -> None:
         super().__init__()
         self.peak, self.steps, self.warmup = peak, steps, warmup
 
-    def __call__(self, step):
+    def __call__(self, step: int | tf.Tensor) -> tf.Tensor:
         """Return the learning rate of an optimizer step, from 0 on."""
         climbing = _climbing(self.steps, self.warmup)
         step = tf.cast(step, tf.float32)
@@ -58,7 +58,7 @@ class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
         left = (self.steps - step) / (self.steps - climbing)
         return self.peak * tf.maximum(tf.minimum(climbed, left), 0.0)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, float]:
         """Return what builds it again."""
         return {"peak": self.peak, "steps": self.steps, "warmup": self.warmup}
 

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -44,11 +45,11 @@ class EpochStart(keras.callbacks.Callback):
     would race.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.step = tf.Variable(0)
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self.step.assign(int(batches_seen(self.model.optimizer)))
 
 
@@ -61,7 +62,7 @@ class _Resume(keras.callbacks.BackupAndRestore):
     `fit` of the same model at the epoch from which this one was resumed.
     """
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Any = None) -> None:
         first_step = Path(self.backup_dir, "first_step")
         if not any(first_step.parent.glob("*.weights.h5*")):  # nothing to resume: the training begins here
             first_step.parent.mkdir(parents=True, exist_ok=True)
@@ -72,7 +73,7 @@ class _Resume(keras.callbacks.BackupAndRestore):
             done = int(batches_seen(self.model.optimizer)) - int(first_step.read_text())
             self.model._initial_epoch = done // self.params["steps"]
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self.model._initial_epoch = None
 
 

@@ -2,11 +2,12 @@
 
 import warnings
 from collections.abc import Mapping
+from typing import Any
 
 import keras
 import tensorflow as tf
 
-from vaecourse.training import errors, resume
+from vaecourse.training import errors, inputs, resume
 
 
 class Steps(keras.Model):
@@ -24,15 +25,15 @@ class Steps(keras.Model):
     seed = 0
     latent_dim = 1
 
-    def checked(self, x):
+    def checked(self, x: Any) -> Any:
         """Return images after refusing what the model cannot be asked about."""
         raise NotImplementedError
 
-    def checked_labels(self, y):
+    def checked_labels(self, y: Any) -> Any:
         """Return labels after refusing what the model cannot use."""
         raise NotImplementedError
 
-    def requirements(self, x: tf.Tensor, y: tf.Tensor | None) -> list:
+    def requirements(self, x: tf.Tensor, y: tf.Tensor | None) -> list[tf.Operation | None]:
         """Return the assertions on the values of a batch that a compiled step makes."""
         raise NotImplementedError
 
@@ -40,11 +41,13 @@ class Steps(keras.Model):
         """Return the noise of a step."""
         raise NotImplementedError
 
-    def objective(self, x, y, eps: tf.Tensor, training: bool = False) -> Mapping[str, tf.Tensor]:
+    def objective(
+        self, x: inputs.Array, y: inputs.Array | None, eps: tf.Tensor, training: bool = False
+    ) -> Mapping[str, tf.Tensor]:
         """Return `measured` per image, each `(batch,)`, in nats."""
         raise NotImplementedError
 
-    def train_step(self, batch):
+    def train_step(self, batch: Any) -> dict[str, tf.Tensor]:
         x, y = self._examples(batch)
         with tf.GradientTape() as tape:
             eps = self.noise(tf.shape(x)[0], resume.batches_seen(self.optimizer))
@@ -66,21 +69,21 @@ class Steps(keras.Model):
             self.optimizer.apply_gradients(zip(gradients, weights, strict=True))
         return self._update_metrics(measured)
 
-    def test_step(self, batch):
+    def test_step(self, batch: Any) -> dict[str, tf.Tensor]:
         x, y = self._examples(batch)
         seen = tf.cast(self._means["loss"].count, tf.int32)
         shape = (self.samples, tf.shape(x)[0], self.latent_dim)
         eps = tf.random.stateless_normal(shape, tf.stack([-1 - self.seed, seen]), dtype=self.variable_dtype)
         return self._update_metrics(self._with_penalties(self.objective(x, y, eps)))
 
-    def predict_step(self, batch):
+    def predict_step(self, batch: Any) -> tf.Tensor:
         x, _, _ = keras.utils.unpack_x_y_sample_weight(batch)
         images, labels = x if isinstance(x, tuple | list) else (x, None)
         with tf.control_dependencies(self.requirements(self.checked(images), self.checked_labels(labels))):
             return self(tf.nest.map_structure(tf.identity, x), training=False)
 
     @property
-    def metrics(self):
+    def metrics(self) -> list[keras.metrics.Metric]:
         return list(self._means.values())
 
     # --- inside ----------------------------------------------------------------------------------------------------
@@ -90,9 +93,9 @@ class Steps(keras.Model):
         self._means = {name: keras.metrics.Mean(name) for name in self.measured}
         self._compiled_for: dict[str, int] = {}
 
-    def _examples(self, batch):
+    def _examples(self, batch: Any) -> tuple[tf.Tensor, tf.Tensor | None]:
         """Return images and labels of a batch, which cannot be used before the requirements on them are met."""
-        x, y = unpack(batch)
+        x, y = inputs.unpack(batch)
         x, y = self.checked(x), self.checked_labels(y)
         with tf.control_dependencies(self.requirements(x, y)):
             return tf.identity(x), None if y is None else tf.identity(y)
@@ -108,11 +111,3 @@ class Steps(keras.Model):
         for name, per_image in measured.items():
             self._means[name].update_state(per_image)
         return {name: mean.result() for name, mean in self._means.items()}
-
-
-def unpack(batch):
-    """Return images and labels of `x`, `(x,)` or `(x, y)`; labels may be None."""
-    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(tuple(batch) if isinstance(batch, list) else batch)
-    if sample_weight is not None:
-        raise ValueError("every image weighs the same: a batch is (images,) or (images, labels), without weights")
-    return x, y

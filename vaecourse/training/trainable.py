@@ -1,7 +1,11 @@
 """Keras' `fit`, `evaluate` and `predict` for all models here, with checks, explicit randomness and metrics in nats."""
 
+import os
 from pathlib import Path
+from typing import Any
 
+import keras
+import numpy as np
 import tensorflow as tf
 
 from vaecourse import data
@@ -19,23 +23,23 @@ class Trainable(Compiled):
 
     def fit(
         self,
-        x=None,
-        y=None,
-        batch_size=None,
-        epochs=1,
-        verbose="auto",
-        callbacks=None,
-        validation_split=0.0,
-        validation_data=None,
-        shuffle=True,
-        class_weight=None,
-        sample_weight=None,
-        initial_epoch=0,
-        steps_per_epoch=None,
-        validation_steps=None,
-        validation_batch_size=None,
-        validation_freq=1,
-    ):
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: str | int = "auto",
+        callbacks: Any = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool = True,
+        class_weight: None = None,
+        sample_weight: None = None,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
+        validation_batch_size: int | None = None,
+        validation_freq: int = 1,
+    ) -> keras.callbacks.History:
         """Train as Keras' `fit` does: progress bar, callbacks, validation, history.
 
         Parameters
@@ -112,16 +116,16 @@ validation_freq
 
     def evaluate(
         self,
-        x=None,
-        y=None,
-        batch_size=None,
-        verbose="auto",
-        sample_weight=None,
-        steps=None,
-        callbacks=None,
-        return_dict=False,
-        **kwargs,
-    ):
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: str | int = "auto",
+        sample_weight: None = None,
+        steps: int | None = None,
+        callbacks: Any = None,
+        return_dict: bool = False,
+        **kwargs: Any,
+    ) -> Any:
         """Return the metrics on images, as Keras' `evaluate` does; every image weighs the same.
 
         The noise depends on the seed and on how many images came before, so a second call gives the same numbers.
@@ -139,7 +143,14 @@ validation_freq
         with self._running(self._steps_at_once_after(callbacks, steps, "test_function"), "test_function"):
             return super().evaluate(x, batch_size=batch_size, steps=steps, **options)
 
-    def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
+    def predict(
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: str | int = "auto",
+        steps: int | None = None,
+        callbacks: Any = None,
+    ) -> np.ndarray:
         """Return what calling the model on images returns, as an array, as Keras' `predict` does."""
         x = inputs.as_array(x)
         if inputs.is_array(x):
@@ -148,7 +159,7 @@ validation_freq
         with self._running(self._steps_at_once_after(callbacks, steps, "predict_function"), "predict_function"):
             return super().predict(x, batch_size=batch_size, verbose=verbose, steps=steps, callbacks=callbacks)
 
-    def save(self, filepath, overwrite=True, **options):
+    def save(self, filepath: str | os.PathLike, overwrite: bool = True, **options: Any) -> None:
         """Save the model as a `.keras` file, as Keras' `save` does.
 
         Raises
