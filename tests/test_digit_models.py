@@ -412,8 +412,7 @@ def test_without_labels_nothing_is_drawn(untrained, name):
 
 
 def test_a_conditional_vae_neither_classifies_nor_encodes_without_labels(untrained, x):
-    with pytest.raises(TypeError, match="a ConditionalVAE does not classify"):
-        untrained["ConditionalVAE"].classify(x)
+    assert not hasattr(untrained["ConditionalVAE"], "classify")
     for ask in (untrained["ConditionalVAE"].encode, untrained["ConditionalVAE"].reconstruct):
         with pytest.raises(ValueError, match="expected labels y"):
             ask(x)
@@ -430,9 +429,9 @@ BAD_LABELS = {
     "missing": (lambda y: None, ValueError, "expected integer labels"),
     "too large": (lambda y: spoilt(y, CLASSES), ValueError, "labels from .* to 9, got 0 to 10"),
     "too small": (lambda y: spoilt(y, -2), ValueError, "got -2 to 9"),
-    "a list": (lambda y: y.tolist(), TypeError, "array of labels, got list"),
-    "floats": (lambda y: y.astype(float), ValueError, r"probabilities of 10 classes, got shape \(60,\)"),
-    "one float": (lambda y: np.float64(3), ValueError, r"probabilities of 10 classes, got shape \(\)"),
+    "a list": (lambda y: y.tolist(), TypeError, "expected integer labels .*, as an array; got list"),
+    "floats": (lambda y: y.astype(float), ValueError, r"probabilities \(n, 10\) as floats, got float64 \(60,\)"),
+    "one float": (lambda y: np.float64(3), ValueError, r"probabilities \(n, 10\) as floats, got float64 \(\)"),
     "probabilities to learn from": (one_hot, ValueError, "expected integer labels"),
     "too few": (lambda y: y[:-1], ValueError, "equal length"),
 }
@@ -463,7 +462,7 @@ def test_validation_labels_that_are_none_are_refused_before_anything_is_trained(
 def test_a_data_set_with_a_label_that_names_no_digit_is_refused(x, y, name, value):
     model = build(name)
     before = model.get_weights()
-    with pytest.raises(tf.errors.InvalidArgumentError):
+    with pytest.raises(ValueError, match="expected labels from (0|-1) to 9, got"):
         model.fit(data.batches((x[:BATCH], spoilt(y[:BATCH], value)), BATCH), verbose=0)
     assert_equal_weights(model.get_weights(), before)
     model.fit(x[:BATCH], y[:BATCH], verbose=0)  # and the model can be trained once the mistake is corrected
@@ -480,13 +479,13 @@ def test_only_a_half_supervised_model_knows_digits_that_are_not_known(untrained,
         return
     with pytest.raises(ValueError, match="labels from 0 to 9, got -1 to 9"):
         model.checked_labels(unknown)
-    with pytest.raises(tf.errors.InvalidArgumentError):
+    with pytest.raises(ValueError, match="expected labels from 0 to 9, got -1 to 9"):
         build(name).fit(data.batches((x, unknown), BATCH), verbose=0)
 
 
 @each_model
 def test_a_data_set_without_labels_or_of_floats_is_refused(untrained, x, y, name):
-    for examples, message in ((x, "expected integer labels"), ((x, y.astype(np.float32)), "probabilities of 10")):
+    for examples, message in ((x, "expected integer labels"), ((x, y.astype(np.float32)), "expected integer labels")):
         with pytest.raises(ValueError, match=message):
             untrained[name].fit(data.batches(examples, BATCH), verbose=0)
     with pytest.raises(ValueError, match="brings its own labels"):

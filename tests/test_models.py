@@ -10,6 +10,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from vaecourse import VAE, data, likelihoods, networks, objectives, specimens, training
+from vaecourse.course import slips
 
 tfd = tfp.distributions
 
@@ -186,8 +187,12 @@ def test_a_slipped_vae_draws_with_the_variance_as_the_deviation(images):
     eps = slipped.noise(N, step=0)
     mean, logvar = slipped.posterior_parameters(images)
     log_likelihood, kl = slipped.terms(images, eps)
-    z = mean + np.exp(logvar) * eps
-    np.testing.assert_allclose(slipped.reparameterize(mean, logvar, eps), z, rtol=1e-6)
+    drawn = np.exp(logvar) * eps
+    z = mean + drawn
+    # Sum, product and both exponentials, numpy's and TensorFlow's, are each off by a unit of rounding or two of the terms,
+    # not of z, in which they may cancel.
+    bound = 8 * np.finfo(np.float32).eps * (np.abs(mean) + np.abs(drawn))
+    assert np.all(np.abs(slipped.reparameterize(mean, logvar, eps) - z) <= bound)
     np.testing.assert_allclose(log_likelihood, slipped.decode(z).log_prob(images), rtol=1e-5)
     # What it draws from has the variance v²; its KL pays for v, which is never more.
     posterior = tfd.MultivariateNormalDiag(mean, np.exp(logvar))
@@ -438,7 +443,7 @@ def test_labels_are_refused_wherever_they_come_from(untrained, images):
         lambda: untrained.fit(pairs, verbose=0),
         lambda: untrained.evaluate(images, labels),
     ):
-        with pytest.raises(ValueError, match="images alone"):
+        with pytest.raises(ValueError, match="images alone|every image weighs the same"):
             attempt()
 
 
@@ -498,7 +503,7 @@ def test_a_loss_that_is_not_finite_stops_training_with_the_weights_before_that_s
 ):
     spoilt = images.copy()
     spoilt[2 * BATCH] = np.nan  # in the third batch of data sets that come in order
-    vae = tiny(steps_per_execution)
+    vae = tiny(steps_per_execution, likelihood=slips.UncheckedBernoulli())
     with pytest.raises(FloatingPointError, match="not finite at optimizer step 2"):
         vae.fit(tf.data.Dataset.from_tensor_slices(spoilt).batch(BATCH), verbose=0)
     assert int(vae.optimizer.iterations) == 2

@@ -1,5 +1,7 @@
 """What a model of images refuses: images of another shape or type, pixels outside its likelihood, labels."""
 
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
@@ -13,7 +15,7 @@ class ImageModel(Trainable):
     image_shape: tuple[int, int, int]
     likelihood: Likelihood
 
-    def checked(self, x):
+    def checked(self, x: Any) -> Any:
         """Return images after refusing what the model cannot be asked about, as :meth:`encode` says.
 
         Of a symbolic tensor only shape and dtype are known.
@@ -44,7 +46,7 @@ class ImageModel(Trainable):
         """Return the assertions on the values of images and labels, for compiled steps."""
         return [self.likelihood.requirement(x)]
 
-    def checked_labels(self, y):
+    def checked_labels(self, y: Any) -> Any:
         """Return labels after refusing what the model cannot use: any, in a model that learns from images alone."""
         if y is not None:
             raise ValueError(

@@ -87,14 +87,15 @@ class LabeledVAE(VAE):
     # --- inside ----------------------------------------------------------------------------------------------------
 
     def _checked_examples(self, x, y=None):
+        examples = super()._checked_examples(x, y)
         self._labels_to_learn_from(y)
-        return super()._checked_examples(x, y)
+        return examples
 
     def _labels_to_learn_from(self, y):
         if y is None or (hasattr(y, "dtype") and tf.as_dtype(y.dtype).is_floating):
             raise ValueError(
                 f"{type(self).__name__} learns from images and their labels: expected integer labels (n,), "
-                f"got {'none' if y is None else y.dtype}"
+                f"got {'none' if y is None else tf.as_dtype(y.dtype).name}"
             )
         return y
 

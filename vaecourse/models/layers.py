@@ -1,6 +1,8 @@
 """Keras layers that the networks need and Keras does not have."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -11,17 +13,17 @@ from keras import layers
 class VarianceFloor(layers.Layer):
     r"""From the mean and s, side by side, to the mean and log(floor + exp(s)): the variance stays above the floor."""
 
-    def __init__(self, floor: float, **kwargs):
+    def __init__(self, floor: float, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if not floor > 0:
             raise ValueError(f"expected a positive floor, got {floor!r}")
         self.floor = floor
 
-    def call(self, parameters):
+    def call(self, parameters: tf.Tensor) -> tf.Tensor:
         mean, s = keras.ops.split(parameters, 2, axis=-1)
         return keras.ops.concatenate([mean, keras.ops.logaddexp(s, math.log(self.floor))], axis=-1)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "floor": self.floor}
 
 
@@ -35,7 +37,7 @@ class Upsampling(layers.Conv2DTranspose):
     addition have them.
     """
 
-    def call(self, inputs):
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         if inputs.dtype.size >= 4 or not self.use_bias or self.data_format == "channels_first":
             return super().call(inputs)
         options = {"output_padding": self.output_padding, "dilation_rate": self.dilation_rate}
@@ -53,20 +55,20 @@ class ToOneChannel(Upsampling):
     it would gain nothing, this is :class:`Upsampling`.
     """
 
-    def call(self, inputs):
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         if inputs.dtype.size < 4 or tf.config.list_logical_devices("GPU"):
             return super().call(inputs)
         return _to_one_channel(inputs, tf.cast(self.kernel, inputs.dtype)) + tf.cast(self.bias, inputs.dtype)
 
 
 @tf.custom_gradient
-def _to_one_channel(inputs, kernel):
+def _to_one_channel(inputs: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Callable]:
     _, height, width, channels = inputs.shape
     planes = tf.matmul(tf.reshape(inputs, (-1, channels)), tf.reshape(kernel, (9, channels)), transpose_b=True)
     planes = tf.pad(tf.reshape(planes, (-1, height, width, 9)), [[0, 0], [1, 1], [1, 1], [0, 0]])
     shifted = [planes[:, 2 - i : 2 - i + height, 2 - j : 2 - j + width, 3 * i + j] for i in range(3) for j in range(3)]
 
-    def gradient(upstream):
+    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         of_inputs = tf.nn.conv2d(upstream, kernel, 1, "SAME")
         of_kernel = tf.raw_ops.Conv2DBackpropFilter(
             input=upstream, filter_sizes=kernel.shape, out_backprop=inputs, strides=[1] * 4, padding="SAME"
@@ -76,7 +78,7 @@ def _to_one_channel(inputs, kernel):
     return tf.add_n(shifted)[..., tf.newaxis], gradient
 
 
-def full_precision() -> dict:
+def full_precision() -> dict[str, str]:
     """Return the option of a layer that computes with as many digits as the weights have, whatever the others do.
 
     A mean that is rounded to half precision may be off by a good part of the posterior's standard deviation.

@@ -6,6 +6,7 @@ events are whole images, so that its `log_prob` is summed over pixels: shape `(b
 """
 
 import functools
+from typing import Any
 
 import keras
 import numpy as np
@@ -25,11 +26,11 @@ class Likelihood(keras.layers.Layer):
 
     support = "[0, 1]"
 
-    def distribution(self, output: tf.Tensor) -> tfd.Distribution:
+    def distribution(self, output: tf.Tensor) -> tfp.distributions.Distribution:
         """Return p(x|z) for the decoder output `(batch, height, width, channels)`: events are images."""
         return tfd.Independent(self.pixels(output), reinterpreted_batch_ndims=3)
 
-    def pixels(self, output: tf.Tensor) -> tfd.Distribution:
+    def pixels(self, output: tf.Tensor) -> tfp.distributions.Distribution:
         """Return the distributions of the single pixels, of the shape of `output`."""
         raise NotImplementedError
 
@@ -37,10 +38,10 @@ class Likelihood(keras.layers.Layer):
         """Log p(x|z) per image in nats; leading axes of `output` beyond those of `images` are samples of z."""
         return tf.reduce_sum(self.pixels(output).log_prob(images), axis=(-3, -2, -1))
 
-    def call(self, output):
+    def call(self, output: tf.Tensor) -> tf.Tensor:
         return self.pixels(output).mean()
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
         return input_shape
 
     def supports(self, images: tf.Tensor) -> tf.Tensor:
@@ -86,7 +87,7 @@ class Bernoulli(Likelihood):
         [10⁻⁷, 1 − 10⁻⁷], as Keras' `binary_crossentropy` does: a pixel that leaves this range has no gradient.
     """
 
-    def __init__(self, grays: bool = False, probability: str = "sigmoid", **kwargs):
+    def __init__(self, grays: bool = False, probability: str = "sigmoid", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if probability not in ("sigmoid", "rectified"):
             raise ValueError(f"expected 'sigmoid' or 'rectified' for probability, got {probability!r}")
@@ -94,12 +95,12 @@ class Bernoulli(Likelihood):
         self.probability = probability
         self.support = "[0, 1]" if grays else "{0, 1}"
 
-    def pixels(self, output):
+    def pixels(self, output: tf.Tensor) -> tfp.distributions.Distribution:
         if self.probability == "rectified":
             return tfd.Bernoulli(probs=tf.clip_by_value(output, 1e-7, 1 - 1e-7), dtype=output.dtype)
         return tfd.Bernoulli(logits=output, dtype=output.dtype)
 
-    def log_prob(self, output, images):
+    def log_prob(self, output: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
         """As the distribution's `log_prob`, by TensorFlow's fused cross-entropy where there are logits."""
         if self.probability == "rectified":
             return super().log_prob(output, images)
@@ -108,10 +109,10 @@ class Bernoulli(Likelihood):
         cross_entropy = tf.nn.sigmoid_cross_entropy_with_logits(labels=images, logits=logits)
         return -tf.reduce_sum(cross_entropy, axis=(-3, -2, -1))
 
-    def supports(self, images):
+    def supports(self, images: tf.Tensor) -> tf.Tensor:
         return super().supports(images) if self.grays else tf.reduce_all((images == 0) | (images == 1))
 
-    def check(self, images):
+    def check(self, images: np.ndarray) -> None:
         super().check(images)
         if not self.grays and not ((images == 0) | (images == 1)).all():
             raise ValueError(
@@ -119,7 +120,7 @@ class Bernoulli(Likelihood):
                 "or pass grays=True to train on the cross-entropy of grays"
             )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "grays": self.grays, "probability": self.probability}
 
 
@@ -130,7 +131,7 @@ class ContinuousBernoulli(Likelihood):
     The normalizer C(p) is what the cross-entropy on grays leaves out.
     """
 
-    def pixels(self, output):
+    def pixels(self, output: tf.Tensor) -> tfp.distributions.Distribution:
         return tfd.ContinuousBernoulli(logits=output, dtype=output.dtype)
 
 
@@ -147,7 +148,7 @@ class Gaussian(Likelihood):
         How the decoder's output becomes the mean.
     """
 
-    def __init__(self, scale: float | str = 0.5, mean: str = "sigmoid", **kwargs):
+    def __init__(self, scale: float | str = 0.5, mean: str = "sigmoid", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if isinstance(scale, str) and scale not in ("learned", "learned per pixel"):
             raise ValueError(f"expected a number, 'learned' or 'learned per pixel' for scale, got {scale!r}")
@@ -158,7 +159,7 @@ class Gaussian(Likelihood):
         self.scale = scale
         self.mean = mean
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple) -> None:
         if isinstance(self.scale, str):
             shape = () if self.scale == "learned" else tuple(input_shape[-3:])
             self.log_scale = self.add_weight(
@@ -170,18 +171,18 @@ class Gaussian(Likelihood):
         """σ as it stands: a scalar, or `(height, width, channels)` per pixel."""
         return tf.exp(tf.convert_to_tensor(self.log_scale)) if isinstance(self.scale, str) else tf.constant(self.scale)
 
-    def pixels(self, output):
+    def pixels(self, output: tf.Tensor) -> tfp.distributions.Distribution:
         mean = tf.sigmoid(output) if self.mean == "sigmoid" else output
         return tfd.Normal(mean, tf.cast(self.sigma, output.dtype))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "scale": self.scale, "mean": self.mean}
 
 
 _LIKELIHOODS = {"bernoulli": Bernoulli, "continuous_bernoulli": ContinuousBernoulli, "gaussian": Gaussian}
 
 
-def get(likelihood: str | Likelihood, **options) -> Likelihood:
+def get(likelihood: str | Likelihood, **options: Any) -> Likelihood:
     """Return a likelihood by name, built with `options`; or the likelihood that was given, as it is.
 
     The names are ``"bernoulli"``, ``"continuous_bernoulli"`` and ``"gaussian"``.
@@ -196,7 +197,7 @@ def get(likelihood: str | Likelihood, **options) -> Likelihood:
     return _LIKELIHOODS[known(likelihood, _LIKELIHOODS, "likelihood")](**options)
 
 
-def gray_level_log_mass(pixels: tfd.Distribution, images: np.ndarray) -> tf.Tensor:
+def gray_level_log_mass(pixels: tfp.distributions.Distribution, images: np.ndarray) -> tf.Tensor:
     r"""Log of the probability that each image takes its 256 gray levels, per image in nats.
 
     A density has the unit 1/gray and may be arbitrarily large; a probability has none and is at most 1.  The mass of

@@ -52,7 +52,7 @@ class LinearGaussian:
         covariance = self.weights @ self.weights.T + self.sigma**2 * np.eye(len(self.bias))
         return tfd.MultivariateNormalTriL(self.bias, np.linalg.cholesky(covariance)).log_prob(x)
 
-    def posterior(self, x: np.ndarray) -> tfd.MultivariateNormalTriL:
+    def posterior(self, x: np.ndarray) -> tfp.distributions.MultivariateNormalTriL:
         """Exact p(z|x)."""
         covariance = self.posterior_covariance
         mean = (x - self.bias) @ self.weights @ covariance / self.sigma**2
@@ -92,7 +92,7 @@ class LinearGaussian:
         prior = tfd.MultivariateNormalDiag(tf.zeros(self.weights.shape[1], tf.float64))
         return self.log_likelihood(x, z) + prior.log_prob(z)
 
-    def wide_posterior(self, x: np.ndarray, inflation: float = 1.2) -> tfd.MultivariateNormalTriL:
+    def wide_posterior(self, x: np.ndarray, inflation: float = 1.2) -> tfp.distributions.MultivariateNormalTriL:
         """Return the exact posterior, its covariance multiplied: a proposal whose weights have a finite variance."""
         if not inflation > 0:
             raise ValueError(f"expected a positive inflation, got {inflation!r}")

@@ -9,6 +9,7 @@ With a `seed` the initial weights are a function of it; otherwise they come from
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import layers
@@ -129,7 +130,7 @@ def mlp(
     if conditional and not classes:
         raise ValueError("a conditional encoder needs classes, got classes=0")
 
-    def dense(width: int, **options) -> layers.Dense:
+    def dense(width: int, **options: Any) -> layers.Dense:
         return layers.Dense(width, bias_initializer=keras.initializers.Constant(initial_bias), **options)
 
     image = keras.Input(image_shape)
