@@ -517,5 +517,5 @@ def test_a_slip_is_noticed(mutation, tiny, binary):
 @pytest.mark.unmutated
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.slip)
 def test_without_the_slip_its_test_passes(mutation, tiny, binary):
-    """Otherwise the test that fails would say nothing.  `make test` leaves this to the files of the tests themselves."""
+    """Otherwise its failure would say nothing.  `make test` leaves this to the files of the tests themselves."""
     mutation.test(tiny, binary)
