@@ -9,6 +9,7 @@ import scipy.stats
 import tensorflow as tf
 
 from vaecourse import audit, likelihoods, objectives
+from vaecourse.clinic import probing
 
 SMALL = (6, 5, 1)
 PIXELS = (1, 2, 3)
@@ -356,3 +357,91 @@ def test_a_scale_that_contradicts_the_normalizer_is_refused():
     assert audit.effective_objective(loss, sigma2=0.25, image_shape=SMALL).beta == pytest.approx(1, rel=1e-3)
     with pytest.raises(ValueError, match=r"got a scale of 1, but the loss is normalized for one of 0\.25"):
         audit.effective_objective(loss, sigma2=1.0, image_shape=SMALL)
+
+
+# --- how a loss is probed -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ENERGIES)
+def test_an_energy_is_the_negative_log_likelihood_but_for_the_normalizer(name):
+    """At the scale at which the energy is not divided: σ² = ½ of a Gaussian, b = 1 of a Laplace."""
+    scale = {"Gaussian": 0.5, "Laplace": 1.0}.get(name[0])
+    normalizer = {"Gaussian": 0.5 * math.log(2 * math.pi * 0.5), "Laplace": math.log(2)}.get(name[0], 0.0)
+    x, output = probing.paired_stacks((8, *SMALL), (0, 1), (0.03, 0.97), stream=5)
+    losses = np.array([ENERGIES[name](a, b, scale).sum(PIXELS).mean() for a, b in zip(x, output, strict=True)])
+    line = probing.best_line(probing.energy, [name], (x, output), losses)
+    assert isinstance(line, probing.Line)
+    assert line.name == name
+    assert line.slope == pytest.approx(1, rel=1e-5)
+    assert line.intercept == pytest.approx(normalizer * math.prod(SMALL), abs=1e-3)
+
+
+@pytest.mark.parametrize("reading", READINGS)
+def test_a_divergence_is_the_kl_in_every_reading(reading):
+    assert READINGS.keys() == probing.DEVIATIONS.keys()
+    mean, second = probing.paired_stacks((8, 3), (-4, 4), (0.1, 3), stream=6)
+    expected = kl(mean, 2 * np.log(READINGS[reading](second))).sum(2).mean(1)
+    np.testing.assert_allclose(probing.divergence(reading, mean, second), expected, rtol=1e-5)
+
+
+def test_no_line_is_better_than_a_wrong_one():
+    stacks = probing.paired_stacks((8, 3), (-4, 4), (0.1, 3), stream=7)
+    losses = 2 * probing.divergence("σ", *stacks) + 5
+    line = probing.best_line(probing.divergence, probing.DEVIATIONS, stacks, losses)
+    assert line.name == "σ"
+    np.testing.assert_allclose((line.slope, line.intercept), (2, 5), rtol=1e-9)
+    assert probing.best_line(probing.divergence, ["log σ", "σ²"], stacks, losses) is None
+    off = np.std(losses) * np.where(np.arange(probing.PROBES) % 2, 1, -1)
+    assert probing.best_line(probing.divergence, ["σ"], stacks, losses + 0.5 * probing.TOLERANCE * off)
+    assert probing.best_line(probing.divergence, ["σ"], stacks, losses + 2 * probing.TOLERANCE * off) is None
+
+
+def test_probes_fill_parts_of_their_intervals_and_their_means_vary():
+    shape, intervals = (8, *SMALL), ((0, 1), (-4, 4))
+    for stack, again, (low, high) in zip(
+        *(probing.paired_stacks(shape, *intervals, stream=1) for _ in range(2)), intervals, strict=True
+    ):
+        np.testing.assert_array_equal(stack, again)
+        assert stack.shape == (probing.PROBES, *shape)
+        assert stack.dtype == np.float32
+        assert low <= stack.min() < stack.max() <= high
+        # Of two uniform ends the middle has the standard deviation (high − low)/√24; that of a mean over all elements
+        # of one full interval would be (high − low)/√(12 · 240).
+        assert stack.reshape(probing.PROBES, -1).mean(1).std() > 0.5 * (high - low) / math.sqrt(24)
+
+
+@pytest.mark.parametrize(
+    ("function", "count"),
+    [
+        (lambda x, output, mean, logvar: 0, 4),
+        (lambda x, output, mean, logvar, eps: 0, 5),
+        (lambda x, output, mean, logvar, beta=1.0: 0, 4),
+        (lambda x, output, mean, logvar, *rest, beta: 0, 4),
+        (lambda: 0, 0),
+    ],
+)
+def test_required_arguments_are_those_without_a_default_that_may_be_given_by_position(function, count):
+    assert probing.required_arguments(function) == count
+
+
+def test_a_rounding_error_is_four_units_in_the_last_place_of_the_largest_loss():
+    assert probing.rounding_error(np.array([1.0, -8.0])) == 4 * 8 * 2.0**-23
+
+
+def test_a_prober_calls_the_loss_once_for_each_probe_with_what_is_legal_for_the_rest():
+    seen = []
+
+    def loss(x, output, mean, logvar):
+        seen.append((x, output, mean, logvar))
+        return sse(x, output) + mean.sum(1)
+
+    prober = probing.Prober(loss, (8, *SMALL), (8, 3))
+    assert len(prober.legal) == 4
+    seen.clear()
+    means, _ = probing.paired_stacks((8, 3), (-4, 4), (0, 1), stream=1)
+    losses = prober(None, None, means)
+    assert len(seen) == len(losses) == probing.PROBES
+    for probe, mean, value in zip(seen, means, losses, strict=True):
+        assert [argument.shape for argument in probe] == [(8, *SMALL)] * 2 + [(8, 3)] * 2
+        assert [set(np.unique(argument)) for argument in (*probe[:2], probe[3])] == [{0.5}, {np.float32(0.4)}, {1.0}]
+        assert value == pytest.approx(0.1**2 * math.prod(SMALL) + mean.sum() / 8, rel=1e-5)

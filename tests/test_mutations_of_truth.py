@@ -461,7 +461,7 @@ MUTATIONS = [
         "clinic",
         "other = object.__new__(type(vae))",
         "other = vae",
-        lambda tiny, binary: test_diagnosis.test_a_model_can_be_asked_all_the_time_that_it_is_diagnosed(tiny, binary),
+        of_a_diagnosis(test_diagnosis.test_another_thread_gets_the_numbers_of_the_model_itself, None, "VAE"),
     ),
     Mutation(
         "methods that are attributes left with the networks of the model",

@@ -1,8 +1,8 @@
 r"""What a loss optimizes: the likelihood, the β and the σ² that an arbitrary callable implies.
 
 The loss a Σ(x − output)² + b KL is a VAE's for every σ², with β = b/(2σ²a): the two cannot be told apart unless the
-loss has a normalizer, or somebody says which σ² is meant.  This room finds such coefficients, and what they mean, by
-calling the loss at inputs of its own choosing.  It reads no code, and it needs no model.
+loss has a normalizer, or somebody says which σ² is meant.  :func:`effective_objective` finds such coefficients, and
+what they mean, by calling the loss at inputs of its own choosing.  It reads no code, and needs no model.
 """
 
 import math
@@ -16,11 +16,14 @@ from vaecourse.data import IMAGE_SHAPE
 
 _DRAWS = 40_000
 
-# The scale of a family, by what times it the energy of a pixel is divided, and the normalizer.
-_SCALES = {
+# The argument that states the scale of a family, by what times it the energy of a pixel is divided, the normalizer.
+_SCALES: dict[str, tuple[str, float, Callable[[float], float]]] = {
     "Gaussian": ("sigma2", 2.0, lambda sigma2: 0.5 * math.log(2 * math.pi * sigma2)),
     "Laplace": ("b", 1.0, lambda b: math.log(2 * b)),
 }
+
+_LikelihoodLine = probing.Line[tuple[str, str]]  # of a family, and what the output is read as
+_KLLine = probing.Line[str]  # of what the fourth argument is read as; "" where there is no KL
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,8 @@ class Objective:
         return None if self.sampler is None or self.posterior is None else self.sampler == self.posterior
 
     def __str__(self) -> str:
-        product, scale = {"Gaussian": ("β·2σ²", "σ²"), "Laplace": ("β·b", "b")}.get(self.family, (None, None))
-        numbers = {product: self.product, scale: self.scale} if scale else {}
+        names = {"Gaussian": ("β·2σ²", "σ²"), "Laplace": ("β·b", "b")}.get(self.family, ())
+        numbers = dict(zip(names, (self.product, self.scale), strict=False))
         rows = {"likelihood": self.family + (f", output read as {self.output}" if self.output else "")}
         for name, value in (numbers | {"β": self.beta}).items():
             rows[name] = "cannot be known" if value is None else f"{value:.4g}"
@@ -123,7 +126,7 @@ def effective_objective(
     kl, more = _kl(probe)
     notes += more
     family, output = likelihood.name if likelihood else ("none of these", None)
-    product = None
+    product: float | None = None
     if likelihood and kl:
         double = probing.Prober(loss, (2 * batch_size, *image_shape), (2 * batch_size, latent_dim))
         if not _is_their_sum(probe, likelihood, kl):
@@ -138,61 +141,61 @@ def effective_objective(
     beta = product
     if product and family in _SCALES:
         beta = product / (_SCALES[family][1] * scale) if scale else None
-    posterior = kl.name if kl else None
+    posterior = (kl.name or None) if kl else None
     drawn, more = _sampler(sampler, probe, posterior) if sampler else (None, [])
     return Objective(family, output, product, scale, beta, posterior, drawn, tuple(notes + more))
 
 
-def _likelihood(probe: probing.Prober) -> tuple[probing.Line | None, list[str]]:
-    pairs = probing.pairs(probe.images, (0, 1), (0.03, 0.97), stream=1)
-    losses = probe(*pairs)
-    if np.std(losses) <= probing.rounding(losses):
+def _likelihood(probe: probing.Prober) -> tuple[_LikelihoodLine | None, list[str]]:
+    stacks = probing.paired_stacks(probe.images, (0, 1), (0.03, 0.97), stream=1)
+    losses = probe(*stacks)
+    if np.std(losses) <= probing.rounding_error(losses):
         return None, ["the loss does not depend on the images and the output"]
-    line = probing.best(probing.energy, probing.ENERGIES, pairs, losses)
+    line = probing.best_line(probing.energy, probing.ENERGIES, stacks, losses)
     if line is None:
         return None, ["the reconstruction is no log-likelihood of single pixels that is known here"]
     if line.name[1] != "probability":  # the output may be any number: is it the same loss there?
-        wide = probing.pairs(probe.images, (0, 1), (-4, 4), stream=1)
+        wide = probing.paired_stacks(probe.images, (0, 1), (-4, 4), stream=1)
         losses = probe(*wide, finite=False)
-        if not np.isfinite(losses).all() or not probing.best(probing.energy, [line.name], wide, losses):
+        if not np.isfinite(losses).all() or not probing.best_line(probing.energy, [line.name], wide, losses):
             return None, [f"the reconstruction is that of a {line.name[0]} only for outputs between 0 and 1"]
     return line, ["the loss grows as the reconstruction gets better: it is to be maximized"] * (line.slope < 0)
 
 
-def _kl(probe: probing.Prober) -> tuple[probing.Line | None, list[str]]:
-    pairs = probing.pairs(probe.latents, (-4, 4), (0.1, 3), stream=2)
-    losses = probe(None, None, *pairs)
-    if np.std(losses) <= probing.rounding(losses):
-        return probing.Line(), ["there is no KL: β = 0, an autoencoder"]
-    line = probing.best(probing.divergence, probing.DEVIATIONS, pairs, losses)
+def _kl(probe: probing.Prober) -> tuple[_KLLine | None, list[str]]:
+    stacks = probing.paired_stacks(probe.latents, (-4, 4), (0.1, 3), stream=2)
+    losses = probe(None, None, *stacks)
+    if np.std(losses) <= probing.rounding_error(losses):
+        return probing.Line("", 0.0, 0.0), ["there is no KL: β = 0, an autoencoder"]
+    line = probing.best_line(probing.divergence, probing.DEVIATIONS, stacks, losses)
     return line, [] if line else ["β cannot be known: what depends on mean and logvar is no KL to N(0, I)"]
 
 
-def _is_their_sum(probe: probing.Prober, likelihood: probing.Line, kl: probing.Line) -> bool:
+def _is_their_sum(probe: probing.Prober, likelihood: _LikelihoodLine, kl: _KLLine) -> bool:
     """Whether varying both terms at once does what varying each alone did, up to a common factor."""
-    images = probing.pairs(probe.images, (0, 1), (0.03, 0.97), stream=3)
-    latents = probing.pairs(probe.latents, (-4, 4), (0.1, 3), stream=4)
+    images = probing.paired_stacks(probe.images, (0, 1), (0.03, 0.97), stream=3)
+    latents = probing.paired_stacks(probe.latents, (-4, 4), (0.1, 3), stream=4)
     losses = probe(*images, *latents)
     energies = likelihood.slope * probing.energy(likelihood.name, *images)
     divergences = kl.slope * probing.divergence(kl.name or "log σ²", *latents)
     matrix = np.stack([energies, divergences, np.ones(len(losses))], axis=1)
-    weights, noise = np.linalg.lstsq(matrix, losses)[0], probing.rounding(losses)
+    weights, noise = np.linalg.lstsq(matrix, losses)[0], probing.rounding_error(losses)
     straight = np.std(losses - matrix @ weights) < 3 * probing.TOLERANCE * np.std(losses) + noise
     return bool(straight and (not kl.name or abs(weights[1] / weights[0] - 1) < 0.02 + noise / np.std(divergences)))
 
 
 def _scale(
-    probe: probing.Prober, likelihood: probing.Line | None, kl: probing.Line | None, **given
+    probe: probing.Prober, likelihood: _LikelihoodLine | None, kl: _KLLine | None, **given: float | None
 ) -> tuple[float | None, list[str]]:
     """Return the scale on which slope and intercept agree under one usual reduction, or else the one that was given."""
     family = likelihood.name[0] if likelihood else "none of these"
-    argument, unit, normalizer = _SCALES.get(family, (None, None, None))
+    argument, unit, normalizer = _SCALES.get(family, ("", 0.0, abs))
     for name, value in given.items():
         if value is not None and not (np.isfinite(value) and value > 0):
             raise ValueError(f"expected a positive, finite {name}, got {value!r}")
         if value is not None and name != argument:
             raise ValueError(f"got {name}={value:g}, but the likelihood of the loss, {family}, has no such scale")
-    if not argument:
+    if not (likelihood and argument):
         return None, []
     # The intercept is at mean 0 and a fourth argument of 1, where there is some KL.
     constant = likelihood.intercept - (
@@ -208,7 +211,7 @@ def _scale(
     if len(found) != 1:
         unknown = "the scale cannot be known: the loss has no normalizer, and none was given"
         return stated, [unknown] * (stated is None)
-    if stated is not None and not math.isclose(*found, stated, rel_tol=0.01):
+    if stated is not None and not math.isclose(found[0], stated, rel_tol=0.01):
         raise ValueError(f"got a scale of {stated:g}, but the loss is normalized for one of {found[0]:.4g}")
     return found[0], []
 
@@ -228,9 +231,9 @@ def _sampler(sampler: Callable, probe: probing.Prober, posterior: str | None) ->
 
 def _spread(sampler: Callable, probe: probing.Prober, second: float) -> tuple[float, float]:
     """Return the standard deviation of z, and its error: 0 where z is not around its mean."""
-    rng, takes_noise = np.random.default_rng(0), probing.arguments(sampler) > 2
-    mean = rng.normal(size=probe.latents[1]) * np.ones((64 if takes_noise else _DRAWS, 1))
-    mean, eps = (a.astype(np.float32) for a in (mean, rng.normal(size=mean.shape)))
+    rng, takes_noise = np.random.default_rng(0), probing.required_arguments(sampler) > 2
+    center = rng.normal(size=probe.latents[1]) * np.ones((64 if takes_noise else _DRAWS, 1))
+    mean, eps = (a.astype(np.float32) for a in (center, rng.normal(size=center.shape)))
     z = np.asarray(sampler(mean, np.full_like(mean, second), *([eps] if takes_noise else [])), np.float64)
     if z.shape != mean.shape:
         raise ValueError(f"expected a sampler that returns z of the shape of its mean, {mean.shape}, got {z.shape}")

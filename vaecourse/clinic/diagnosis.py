@@ -1,9 +1,6 @@
 r"""What is wrong with a trained model: findings with their meaning and cure, from the model and images alone.
 
-The loss is treated as a black box.  While it is probed, stand-ins take the place of the two networks: one says what
-posterior the encoder is to report, the other answers as the decoder and keeps the z it was handed.  So the weight of
-the KL, the weight of the log-likelihood and the standard deviation that is really drawn are read off what `fit`
-minimizes, whatever the class of the model, its options or its metrics call them.
+:mod:`vaecourse.clinic.measuring` measures, and :mod:`vaecourse.clinic.findings` judges what was measured.
 """
 
 from types import MappingProxyType
@@ -15,10 +12,10 @@ from vaecourse.clinic import findings, measuring
 from vaecourse.models import VAE
 
 MOST_IMAGES = 1000
-"""How many are looked at: the time of the mutual information grows with the square."""
+"""How many images are looked at: the time that the mutual information takes grows with the square of their number."""
 
 FEWEST_IMAGES = 100
-"""Below it moments over images mean little."""
+"""How many images are needed: moments over fewer mean little."""
 
 
 def diagnose(vae: VAE, images: np.ndarray, labels: np.ndarray | None = None, seed: int = 0) -> findings.Report:
@@ -27,7 +24,7 @@ def diagnose(vae: VAE, images: np.ndarray, labels: np.ndarray | None = None, see
     Parameters
     ----------
     vae : VAE
-        Trained or not, compiled or not.  It is left as it was.
+        Trained or not, compiled or not.  It is left as it is, and other threads may use it meanwhile.
     images : array `(n, height, width, channels)`
         At least 100, prepared as for training; of more than 1,000, the seed chooses 1,000.
     labels : array `(n,)`, optional
@@ -37,7 +34,7 @@ def diagnose(vae: VAE, images: np.ndarray, labels: np.ndarray | None = None, see
 
     Returns
     -------
-    vaecourse.findings.Report
+    vaecourse.clinic.findings.Report
 
     Raises
     ------
@@ -70,8 +67,7 @@ def diagnose(vae: VAE, images: np.ndarray, labels: np.ndarray | None = None, see
     chosen = np.sort(np.random.default_rng(seed).permutation(len(images))[:MOST_IMAGES])
     x = tf.cast(tf.gather(images, chosen), vae.variable_dtype)
     y = None if labels is None else tf.gather(labels, chosen)
-    measurements = measuring.of_the_loss(vae, x[:8], None if y is None else y[:8], seed) | measuring.of_the_images(
-        vae, x, y, seed
-    )
-    found = findings.judge(measurements, vae.latent_dim, int(np.prod(vae.image_shape)))
-    return findings.Report(type(vae).__name__, len(chosen), len(images), found, MappingProxyType(measurements))
+    of_the_loss = measuring.of_the_loss(vae, x[:8], None if y is None else y[:8], seed)
+    measured = of_the_loss | measuring.of_the_images(vae, x, y, seed)
+    found = findings.judge(measured, vae.latent_dim, int(np.prod(vae.image_shape)))
+    return findings.Report(type(vae).__name__, len(chosen), len(images), found, MappingProxyType(measured))

@@ -1,6 +1,6 @@
-"""What can be wrong with a VAE: when a measurement is a finding, what it means, and what to try.
+"""When a measurement of a model is a finding, and the report of what was found.
 
-:mod:`vaecourse.clinic.measuring` measures; here numbers become words.
+What is judged is what :mod:`vaecourse.clinic.measuring` measures; :mod:`vaecourse.clinic.advice` has the words.
 """
 
 import html
@@ -60,7 +60,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Report:
-    """What :func:`vaecourse.diagnosis.diagnose` found; `name in report` says whether a finding has that name.
+    """What :func:`vaecourse.clinic.diagnose` found; `name in report` says whether a finding has that name.
 
     Attributes
     ----------
@@ -121,7 +121,7 @@ def judge(measurements: Mapping[str, float | np.ndarray], latent_dim: int, pixel
     Parameters
     ----------
     measurements : mapping
-        As :func:`vaecourse.diagnosis.diagnose` takes them.  What has not been measured is not judged.
+        As :mod:`vaecourse.clinic.measuring` takes them.  What has not been measured is not judged.
     latent_dim, pixels : int
         How many latents the model has, and how many pixels an image has.
     """

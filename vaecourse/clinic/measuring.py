@@ -1,33 +1,63 @@
-"""Measurements of a trained model: its loss as a black box, its latents, its pixels, its prior."""
+"""What is measured of a model: its loss, the terms of its ELBO, its latents, its pixels, its prior.
 
-import contextlib
-from collections.abc import Iterator, Mapping
+The loss is treated as a black box.  While it is probed, stand-ins take the place of the two networks: one says what
+posterior the encoder is to report, the other answers as the decoder and keeps the z that it was handed.  So the weight
+of the KL, the weight of the log-likelihood and the standard deviation that is really drawn are read off what `fit`
+minimizes, whatever the class of the model, its options or its metrics call them.
+
+Terms are in nats.  log p(x|z) is that of the distribution of the pixels, whatever the model's own `log_likelihood`
+does.
+"""
+
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
 from vaecourse.clinic import findings
+from vaecourse.clinic.stand_ins import StandIn, with_networks
 from vaecourse.measures.estimate import Estimate
+from vaecourse.measures.latents import active_by_means
 from vaecourse.models import VAE, objectives
 
 tfd = tfp.distributions
 
+Measurements = dict[str, float | np.ndarray]
+
 _BATCH = 250  # images decoded at once
 
 
-def of_the_loss(vae: VAE, x: tf.Tensor, y: tf.Tensor | None, seed: int) -> dict:
+def of_the_loss(vae: VAE, x: tf.Tensor, y: tf.Tensor | None, seed: int) -> Measurements:
+    """Measure by probing what the loss of a model weighs, and what z its sampler draws.
+
+    Parameters
+    ----------
+    vae : VAE
+        It is left alone.
+    x : tensor `(batch, height, width, channels)`
+        A few images.
+    y : tensor `(batch,)`, optional
+        Their labels, for a model that knows labels.
+    seed : int
+        Of the posteriors and outputs that stand-ins report.
+
+    Returns
+    -------
+    dict
+        Weights of both terms, how far the loss is from a multiple of each, and what is drawn per what the KL assumes.
+    """
     rng = np.random.default_rng(seed)
     d = vae.latent_dim
 
-    def loss(parameters, output, sign=1.0):
-        encoder, decoder = _StandIn(vae.encoder, parameters), _StandIn(vae.decoder, output)
-        with _standing_in(vae, encoder=encoder, decoder=decoder):
-            eps = sign * tf.ones_like(vae.noise(len(x), 0))
-            value = tf.reduce_mean(next(iter(vae.objective(x, y, eps).values())))
-            posterior = [tensor[0].numpy().astype(float) for tensor in vae.posterior_parameters(x, y)]
+    def loss(parameters: np.ndarray, output: np.ndarray, sign: float = 1.0) -> tuple[float, list, np.ndarray]:
+        encoder, decoder = StandIn(vae.encoder, parameters), StandIn(vae.decoder, output)
+        probed = with_networks(vae, encoder=encoder, decoder=decoder)
+        eps = sign * tf.ones_like(vae.noise(len(x), 0))
+        value = float(tf.reduce_mean(_loss(probed, x, y, eps)))
+        posterior = [tensor[0].numpy().astype(float) for tensor in probed.posterior_parameters(x, y)]
         z = np.full(d, np.nan) if decoder.given is None else decoder.given[0, :d].numpy().astype(float)
-        return float(value), posterior, z
+        return value, posterior, z
 
     black = np.zeros(vae.image_shape)
     losses, kls, drawn, assumed = [], [], [], []
@@ -58,17 +88,34 @@ def of_the_loss(vae: VAE, x: tf.Tensor, y: tf.Tensor | None, seed: int) -> dict:
     }
 
 
-def of_the_images(vae: VAE, x: tf.Tensor, y: tf.Tensor | None, seed: int) -> dict:
+def of_the_images(vae: VAE, x: tf.Tensor, y: tf.Tensor | None, seed: int) -> Measurements:
+    """Measure what a model makes of images: terms of its ELBO, latents, pixels, and how far the decoder heeds z.
+
+    Parameters
+    ----------
+    vae : VAE
+        It is left alone.
+    x : tensor `(n, height, width, channels)`
+    y : tensor `(n,)`, optional
+        Labels, for a model that knows labels.
+    seed : int
+        Of the noise.
+
+    Returns
+    -------
+    dict
+        Where weights or losses are not finite, only what still can be measured.
+    """
     parts = []
     for start in range(0, len(x), _BATCH):
-        some = [None if tensor is None else tensor[start : start + _BATCH] for tensor in (x, y)]
-        parts.append(_of_a_batch(vae, *some, (seed, start)))
+        batch = slice(start, start + _BATCH)
+        parts.append(_of_a_batch(vae, x[batch], None if y is None else y[batch], (seed, start)))
     each = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     weights = np.concatenate([np.ravel(weight) for weight in vae.get_weights()])
     ends = vae.likelihood(tf.stack([tf.fill(vae.image_shape, tf.constant(end, x.dtype)) for end in (-20, 20)]))
     low, high = tf.reduce_min(ends) - 1e-3, tf.reduce_max(ends) + 1e-3
     finite = np.isfinite(each["loss"]) & np.isfinite(each["log_likelihood"]) & np.isfinite(each["kl"])
-    measured = {
+    measured: Measurements = {
         "share of non-finite weights": float((~np.isfinite(weights)).mean()),
         "share of non-finite losses": float((~finite).mean()),
         "smallest pixel": float(np.min(x)),
@@ -81,21 +128,19 @@ def of_the_images(vae: VAE, x: tf.Tensor, y: tf.Tensor | None, seed: int) -> dic
     return measured | terms | latents | pixels | _of_the_prior(vae, x, y, seed)
 
 
-def _of_a_batch(vae, x, y, seed) -> dict[str, np.ndarray]:
+def _of_a_batch(vae: VAE, x: tf.Tensor, y: tf.Tensor | None, seed: tuple[int, int]) -> dict[str, np.ndarray]:
     """Return everything per image; z is drawn from the posterior that the KL assumes, whatever the model draws."""
     noise = tf.random.stateless_normal(vae.noise(len(x), 0).shape, seed, dtype=x.dtype)
     mean, logvar = vae.posterior_parameters(x, y)
     z = objectives.reparameterize(mean, logvar, tf.reshape(noise, (-1, *mean.shape))[0])
-    decoder = _StandIn(vae.decoder)
-    with _standing_in(vae, decoder=decoder):
-        vae.decode(z, y)
+    decoder = StandIn(vae.decoder)
+    with_networks(vae, decoder=decoder).decode(z, y)
     output = tf.convert_to_tensor(decoder.said)
     with tf.GradientTape() as tape:
         tape.watch(output)
         log_likelihood = _log_likelihood(vae, output, x)
-    loss = next(iter(vae.objective(x, y, noise).values()))
     each = {
-        "loss": np.broadcast_to(loss, len(x)),
+        "loss": np.broadcast_to(_loss(vae, x, y, noise), len(x)),
         "mean": mean,
         "logvar": logvar,
         "z": z,
@@ -107,7 +152,7 @@ def _of_a_batch(vae, x, y, seed) -> dict[str, np.ndarray]:
     return {name: np.asarray(value) for name, value in each.items()}
 
 
-def _of_the_terms(each: Mapping[str, np.ndarray]) -> dict:
+def _of_the_terms(each: Mapping[str, np.ndarray]) -> Measurements:
     elbo = Estimate.of(objectives.elbo(each["log_likelihood"], each["kl"]))
     return {
         "loss": float(each["loss"].mean()),
@@ -118,13 +163,13 @@ def _of_the_terms(each: Mapping[str, np.ndarray]) -> dict:
     }
 
 
-def _of_the_latents(each: Mapping[str, np.ndarray]) -> dict:
+def _of_the_latents(each: Mapping[str, np.ndarray]) -> Measurements:
     mean, logvar, z = (each[name].astype(float) for name in ("mean", "logvar", "z"))
     information = Estimate.of(_log_posterior_ratio(mean, logvar, z))
     center, covariance = mean.mean(axis=0), np.atleast_2d(np.cov(mean, rowvar=False, bias=True))
     covariance = covariance + np.diag(np.exp(logvar).mean(axis=0))
     from_below = 0.5 * (np.trace(covariance) + center @ center - len(center) - np.linalg.slogdet(covariance)[1])
-    active = mean.var(axis=0) > findings.THRESHOLDS.active
+    active = active_by_means(mean, findings.THRESHOLDS.active)
     return {
         "kl per latent": 0.5 * (mean**2 + np.exp(logvar) - logvar - 1).mean(axis=0),
         "active units": int(active.sum()),
@@ -145,7 +190,7 @@ def _log_posterior_ratio(mean: np.ndarray, logvar: np.ndarray, z: np.ndarray) ->
     """Return log q(z|x) − log q(z) of each image's z, q(z) being the mixture of the posteriors of all."""
     posteriors = tfd.Normal(mean, np.exp(logvar / 2))
 
-    def log_posterior(z):
+    def log_posterior(z: np.ndarray) -> tf.Tensor:
         return tf.reduce_sum(posteriors.log_prob(z), axis=-1)
 
     portions = np.array_split(z[:, np.newaxis], -(-len(z) // 50))  # all pairs of z and posterior, some at a time
@@ -153,7 +198,7 @@ def _log_posterior_ratio(mean: np.ndarray, logvar: np.ndarray, z: np.ndarray) ->
     return (log_posterior(z) - tf.concat(log_mixture, axis=0)).numpy() + np.log(len(z))
 
 
-def _of_the_pixels(each: Mapping[str, np.ndarray], x: np.ndarray) -> dict:
+def _of_the_pixels(each: Mapping[str, np.ndarray], x: np.ndarray) -> Measurements:
     t, image, flat = findings.THRESHOLDS, each["image"], each["gradient"] == 0
     low, high = float(image.min()), float(image.max())
     wrong = np.abs(image - x) > t.wrong
@@ -167,19 +212,23 @@ def _of_the_pixels(each: Mapping[str, np.ndarray], x: np.ndarray) -> dict:
     }
 
 
-def _of_the_prior(vae, x, y, seed) -> dict:
+def _of_the_prior(vae: VAE, x: tf.Tensor, y: tf.Tensor | None, seed: int) -> Measurements:
     z = tf.random.stateless_normal((100, vae.latent_dim), (seed, -1), dtype=x.dtype)
     y = None if y is None else tf.repeat(y[:1], len(z), axis=0)
     decoded = vae.decode(z, y).mean()
     return {"decoded variance per image variance": float(np.var(decoded, axis=0).mean() / np.var(x, axis=0).mean())}
 
 
-def _log_likelihood(vae, output, x) -> tf.Tensor:
-    """Return log p(x|z) from the pixels' own densities, whatever the likelihood's `log_prob` does."""
-    return tf.reduce_sum(vae.likelihood.pixels(output).log_prob(x), axis=(-3, -2, -1))
+def _loss(vae: VAE, x: tf.Tensor, y: tf.Tensor | None, eps: tf.Tensor) -> tf.Tensor:
+    """Return what `fit` minimizes, but for the penalties of regularizers."""
+    return next(iter(vae.objective(x, y, eps).values()))
 
 
-def _slope(x, y) -> tuple[float, float]:
+def _log_likelihood(vae: VAE, output: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+    return vae.likelihood.distribution(output).log_prob(x)
+
+
+def _slope(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
     """Return the slope of y over x, and the share of y's spread that no straight line explains."""
     if not np.isfinite([x, y]).all():
         return np.nan, np.nan
@@ -188,35 +237,6 @@ def _slope(x, y) -> tuple[float, float]:
     return slope, _unexplained(x, y, slope)
 
 
-def _unexplained(x, y, slope: float) -> float:
+def _unexplained(x: Sequence[float], y: Sequence[float], slope: float) -> float:
     rest = np.asarray(y) - slope * np.asarray(x)
     return float(np.std(rest) / (np.std(y) + 1e-4 * np.abs(y).max()))  # a loss that does not change is no error
-
-
-class _StandIn:
-    """Takes the place of a network, answers for it, and keeps what it was given and what it said."""
-
-    given = said = None
-
-    def __init__(self, network, answer: np.ndarray | None = None):
-        self.network, self.answer = network, answer
-
-    def __call__(self, inputs, **options):
-        self.given = tf.nest.flatten(inputs)[0]
-        if self.answer is None:
-            self.said = self.network(inputs, **options)
-        else:
-            self.said = tf.repeat(tf.constant(self.answer, self.given.dtype)[tf.newaxis], len(self.given), axis=0)
-        return self.said
-
-    def __getattr__(self, name):
-        return getattr(self.network, name)
-
-
-@contextlib.contextmanager
-def _standing_in(vae: VAE, **stand_ins: _StandIn) -> Iterator[None]:
-    try:
-        vars(vae).update(stand_ins)  # past Keras, which would take note of another layer
-        yield
-    finally:
-        vars(vae).update({name: stand_in.network for name, stand_in in stand_ins.items()})
