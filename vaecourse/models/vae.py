@@ -38,7 +38,7 @@ class VAE(ImageModel):
         Maps images `(batch, height, width, channels)` to `(batch, 2·d)`: mean and log-variance, side by side.
     decoder : keras.Model
         Maps latents `(batch, d)` to the raw parameters of p(x|z), of the shape of the images.  Any Keras networks of
-        these shapes will do; :mod:`vaecourse.networks` builds those of the course.
+        these shapes will do; :mod:`vaecourse.models.networks` builds those of the course.
     likelihood : {"bernoulli", "continuous_bernoulli", "gaussian"} or likelihoods.Likelihood
         How the decoder's output is turned into p(x|z).
     kl : {"analytic", "monte_carlo"}
@@ -66,8 +66,8 @@ class VAE(ImageModel):
     normalization and augmentation of a reader's own networks behave as in any Keras model.
 
     Every method that takes labels `y` hands them to both networks.  The networks of this class see no labels, and `y`
-    must be None; those of :class:`~vaecourse.DigitVAE`, :class:`~vaecourse.ConditionalVAE` and
-    :class:`~vaecourse.SemiSupervisedVAE` do.
+    must be None; those of :class:`~vaecourse.models.DigitVAE`, :class:`~vaecourse.models.ConditionalVAE` and
+    :class:`~vaecourse.models.SemiSupervisedVAE` do.
 
     Examples
     --------
@@ -140,7 +140,7 @@ class VAE(ImageModel):
         return tfd.MultivariateNormalDiag(mean, tf.exp(0.5 * logvar))
 
     def reparameterize(self, mean: tf.Tensor, logvar: tf.Tensor, eps: tf.Tensor) -> tf.Tensor:
-        """Return the posterior samples of the noise `eps`: :func:`vaecourse.objectives.reparameterize`."""
+        """Return the posterior samples of the noise `eps`: :func:`vaecourse.models.objectives.reparameterize`."""
         return objectives.reparameterize(mean, logvar, eps)
 
     def decode(self, z, y=None) -> tfd.Distribution:

@@ -48,7 +48,7 @@ class Trainable(Compiled):
             An array is checked, held as one tensor and shuffled anew every epoch, by `seed` and optimizer step.  The
             images of a data set are checked batch by batch.
         y : array of labels
-            For models that know digits; None for a :class:`~vaecourse.VAE`, which learns from images alone.
+            For models that know digits; None for a :class:`~vaecourse.models.VAE`, which learns from images alone.
         batch_size : int
             32 by default.
         callbacks : list of keras.callbacks.Callback
