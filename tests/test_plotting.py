@@ -79,7 +79,7 @@ def test_colors_are_shown_as_colors():
 
 
 def in_a_grid(images: np.ndarray) -> None:
-    plotting.image_grid(images)
+    plotting.image_grid(images, columns=2)
 
 
 def in_a_manifold(images: np.ndarray) -> None:

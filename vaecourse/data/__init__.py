@@ -1,4 +1,4 @@
-"""Images in: data sets, pixels, and the batches of an epoch."""
+"""What goes into a model: data sets, their pixels, and the batches of an epoch."""
 
 from vaecourse.data.datasets import DATASETS, IMAGE_SHAPE, Images, array_digest, load
 from vaecourse.data.epochs import batches, binarized_batches, epoch_order
