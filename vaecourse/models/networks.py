@@ -164,7 +164,7 @@ def mlp_with_classifier(
     seed: int | None = None,
     *,
     classes: int = 10,
-    **options,
+    **options: Any,
 ) -> tuple[keras.Model, keras.Model, keras.Model]:
     """Build the three networks of :cite:t:`zeldes`: those of :func:`mlp`, and a classifier with hidden layers alike.
 
@@ -234,10 +234,8 @@ def _seeded(built: tuple[keras.Model, ...], seed: int | None, deviation: float |
     kernels = [layer.kernel for network in built for layer in network.layers if hasattr(layer, "kernel")]
     for index, kernel in enumerate(kernels if seed is not None or deviation is not None else ()):
         drawn_from = None if seed is None else 1000 * seed + index
-        if deviation is None:
-            initializer = keras.initializers.GlorotUniform(drawn_from)
-        else:
-            initializer = keras.initializers.TruncatedNormal(0.0, deviation, drawn_from)
+        glorot = keras.initializers.GlorotUniform(drawn_from)
+        initializer = glorot if deviation is None else keras.initializers.TruncatedNormal(0.0, deviation, drawn_from)
         kernel.assign(initializer(kernel.shape))
     return built
 
