@@ -15,7 +15,7 @@ from vaecourse.training import EVALUATION_BATCH
 def images_at_once(samples: int) -> int:
     """Return how many images fit into a batch that decodes `samples` latents of each of them.
 
-    A batch decodes up to :data:`vaecourse.training.EVALUATION_BATCH` latents, so that memory does not grow with the
+    A batch decodes up to ``EVALUATION_BATCH`` latents, 500, so that memory does not grow with the
     number of images, and the processor's caches are still of use.
 
     Raises
