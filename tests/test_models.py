@@ -510,6 +510,19 @@ def test_a_loss_that_is_not_finite_stops_training_with_the_weights_before_that_s
     assert_equal_weights(vae, train(images[: 2 * BATCH], epochs=1, fit={"shuffle": False}))
 
 
+def test_a_loss_that_is_not_finite_is_told_in_the_same_words_where_nothing_is_compiled(tiny, images):
+    spoilt = images.copy()
+    spoilt[2 * BATCH] = np.nan
+    told = set()
+    for eager in (False, True):
+        vae = tiny(likelihood=slips.UncheckedBernoulli())
+        vae.run_eagerly = eager
+        with pytest.raises(FloatingPointError, match="not finite at optimizer step 2") as failure:
+            vae.fit(tf.data.Dataset.from_tensor_slices(spoilt).batch(BATCH), verbose=0)
+        told.add(str(failure.value))
+    assert len(told) == 1
+
+
 def test_errors_of_other_kinds_are_not_taken_for_losses_that_are_not_finite(tiny, images):
     def fail(x):
         with tf.control_dependencies([tf.debugging.Assert(tf.reduce_sum(x) < 0, ["another assertion"])]):

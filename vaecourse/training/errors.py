@@ -25,7 +25,16 @@ def require(condition: tf.Tensor, kind: type[Exception], sentence: str, *values:
     sentence : str
         With a place ``{}`` for each of the values.
     *values : scalar tensors
+
+    Raises
+    ------
+    ValueError, FloatingPointError
+        At once, if the condition does not hold and nothing is being compiled.
     """
+    if tf.executing_eagerly():  # the assertion would fail in other words than in a compiled step
+        if not condition:
+            raise kind(sentence.format(*(f"{value.numpy():.7g}" for value in values)))
+        return None
     return tf.debugging.Assert(condition, [f"<{kind.__name__}> {sentence} <end>", *values])
 
 
