@@ -113,6 +113,7 @@ def test_only_a_failure_that_belongs_to_the_specimen_is_swallowed(batch):
 def test_the_classes_of_the_specimens_are_vaes_of_their_own():
     assert {slips.MiscountedVAE, slips.MisreadVAE} <= set(VAE.__subclasses__())
     slips.UncheckedBernoulli().check(np.array([-3.0, 300.0]))
+    assert slips.UncheckedBernoulli().supports(tf.constant([-3.0, 300.0, np.nan]))
     assert {s.options.get("miscount") for s in specimens.SPECIMENS.values()} - {None} == set(slips.MISCOUNTS)
     assert all(isinstance(specimen, specimens.Specimen) for specimen in specimens.SPECIMENS.values())
     vae = specimens.SOUND.build()

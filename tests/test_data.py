@@ -103,9 +103,7 @@ def test_a_data_folder_that_is_none_is_named(kind, small_mnist, without_data, mo
     elif kind == "a link to nowhere":
         named.symlink_to(tmp_path / "gone")
     monkeypatch.setenv("VAECOURSE_DATA", str(named))
-    with pytest.raises(
-        FileNotFoundError, match=r"mnist\.npz/mnist\.npz does not exist; VAECOURSE_DATA must name"
-    ):
+    with pytest.raises(FileNotFoundError, match=r"mnist\.npz/mnist\.npz does not exist; VAECOURSE_DATA must name"):
         data.load("mnist")
 
 
@@ -346,9 +344,7 @@ def test_without_a_home_folder_the_message_says_what_to_set(keras_home, without_
         monkeypatch.delenv("KERAS_HOME")
     else:
         monkeypatch.setenv("KERAS_HOME", keras_home)
-    with pytest.raises(
-        FileNotFoundError, match=r"no home directory; set KERAS_HOME to .* or VAECOURSE_DATA to"
-    ):
+    with pytest.raises(FileNotFoundError, match=r"no home directory; set KERAS_HOME to .* or VAECOURSE_DATA to"):
         data.load("mnist")
     assert data.load("digits").name == "digits"
 
@@ -497,6 +493,13 @@ def test_what_is_not_gray_is_not_binarized(binarize):
     for bad in ([0.1, np.nan], [-0.1, 0.5], [0.5, 1.1], []):
         with pytest.raises(ValueError, match="grays in"):
             binarize(np.array(bad, np.float32))
+
+
+def test_grays_that_are_checked_are_returned_as_they_are(grays):
+    assert data.check_grays(grays) is grays
+    np.testing.assert_array_equal(data.check_grays([0.0, 0.25, 1.0]), [0, 0.25, 1])
+    with pytest.raises(ValueError, match=r"grays in \[0, 1\]"):
+        data.check_grays([0.5, np.nan])
 
 
 # --- order and batches --------------------------------------------------------------------------------------------
