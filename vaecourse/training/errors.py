@@ -33,7 +33,7 @@ def require(condition: tf.Tensor, kind: type[Exception], sentence: str, *values:
     """
     if tf.executing_eagerly():  # the assertion would fail in other words than in a compiled step
         if not condition:
-            raise kind(sentence.format(*(f"{value.numpy():.7g}" for value in values)))
+            raise kind(_filled(sentence, [f"{value.numpy():.7g}" for value in values]))
         return None
     return tf.debugging.Assert(condition, [f"<{kind.__name__}> {sentence} <end>", *values])
 
@@ -48,6 +48,11 @@ def in_words() -> Iterator[None]:
         if refusal is None:
             raise
         kind, sentence, values = refusal.groups()
-        for value in re.findall(r"\[([^\]]*)\]", values):
-            sentence = sentence.replace("{}", value, 1)
-        raise _KINDS[kind](sentence) from None
+        raise _KINDS[kind](_filled(sentence, re.findall(r"\[([^\]]*)\]", values))) from None
+
+
+def _filled(sentence: str, values: list[str]) -> str:
+    """Return a sentence with values in their places; other braces, as those of a set, stay."""
+    for value in values:
+        sentence = sentence.replace("{}", value, 1)
+    return sentence
