@@ -276,8 +276,8 @@ MUTATIONS = [
     Mutation(
         "variance as the scale of the posterior",
         "models",
-        "return tfd.MultivariateNormalDiag(mean, tf.exp(0.5 * logvar))",
-        "return tfd.MultivariateNormalDiag(mean, tf.exp(logvar))",
+        "return tfp.distributions.MultivariateNormalDiag(mean, tf.exp(0.5 * logvar))",
+        "return tfp.distributions.MultivariateNormalDiag(mean, tf.exp(logvar))",
         lambda tiny, binary: test_models.test_encode_has_the_standard_deviation_of_the_log_variance(tiny(), binary),
     ),
     Mutation(

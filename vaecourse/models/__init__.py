@@ -5,7 +5,8 @@ from vaecourse.models.digits import ConditionalVAE, DigitVAE, SemiSupervisedVAE
 from vaecourse.models.flows import CouplingFlow, FlowVAE
 from vaecourse.models.importance import GRADIENTS, ImportanceWeightedVAE
 from vaecourse.models.linear_gaussian import LinearGaussian
-from vaecourse.models.vae import VAE, Terms
+from vaecourse.models.objectives import Terms
+from vaecourse.models.vae import VAE
 
 __all__ = [
     "GRADIENTS",

@@ -1,6 +1,8 @@
 """VAEs that know which digit an image shows: as a source wrote it, conditioned in earnest, and half supervised."""
 
+import os
 from types import MappingProxyType
+from typing import Any
 
 import keras
 import numpy as np
@@ -8,6 +10,7 @@ import tensorflow as tf
 
 from vaecourse.models import likelihoods, objectives
 from vaecourse.models.labels import ClassifyingVAE, LabeledVAE, cross_entropy
+from vaecourse.training.inputs import Array
 
 
 @keras.saving.register_keras_serializable(likelihoods.PACKAGE)
@@ -43,7 +46,7 @@ class DigitVAE(ClassifyingVAE):
         {"loss": "min", "vae_loss": "min", "classifier_loss": "min", "log_likelihood": "max", "accuracy": "max"}
     )
 
-    def objective(self, x, y, eps, training=False):
+    def objective(self, x: Array, y: Array | None, eps: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
         y = self._labels_to_learn_from(y)
         logits = self.logits(x, training)
         terms = self.terms(x, eps, tf.nn.softmax(logits), training)
@@ -58,7 +61,7 @@ class DigitVAE(ClassifyingVAE):
             "accuracy": tf.cast(tf.argmax(logits, -1) == tf.cast(y, tf.int64), logits.dtype),
         }
 
-    def _condition(self, x, y):
+    def _condition(self, x: Array, y: Array | None) -> Array | None:
         return self.classify(x).probs_parameter() if y is None else y
 
 
@@ -80,7 +83,13 @@ class ConditionalVAE(LabeledVAE):
     The metrics are those of a VAE.  There is no classifier: whatever is asked needs labels.
     """
 
-    def __init__(self, encoder, decoder, likelihood="gaussian", **options):
+    def __init__(
+        self,
+        encoder: keras.Model,
+        decoder: keras.Model,
+        likelihood: str | likelihoods.Likelihood = "gaussian",
+        **options: Any,
+    ) -> None:
         if "classification_weight" in options:
             raise TypeError("a ConditionalVAE has no classifier to weigh: classification_weight is not its option")
         self.encoder = encoder  # which knows how many classes there are
@@ -91,27 +100,34 @@ class ConditionalVAE(LabeledVAE):
         """How many inputs of the decoder are not latents but say which digit to draw."""
         return self.encoder.inputs[1].shape[-1]
 
-    def call(self, x, training=False):
+    def call(self, x: Any, training: bool = False) -> tf.Tensor:
         """Return :meth:`reconstruct` of `x`, a pair of images and labels."""
         images, y = x
         if tf.is_symbolic_tensor(y) and y.dtype.is_floating and y.shape.rank == 1:
             y = tf.cast(y, tf.int32)  # Keras traces every input of a model that is exported as floats
         return self.reconstruct(images, y=y, training=bool(training))
 
-    def objective(self, x, y, eps, training=False):
+    def objective(self, x: Array, y: Array | None, eps: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
         return super().objective(x, self._labels_to_learn_from(y), eps, training)
 
-    def export(self, filepath, format="tf_saved_model", verbose=None, input_signature=None, **options):
+    def export(
+        self,
+        filepath: str | os.PathLike,
+        format: str = "tf_saved_model",
+        verbose: bool | None = None,
+        input_signature: Any = None,
+        **options: Any,
+    ) -> None:
         """Write the model for use without this package, as Keras' `export` does; labels are integers `(batch,)`."""
         if input_signature is None:
             images = keras.InputSpec(shape=(None, *self.image_shape), dtype=self.input_dtype)
             input_signature = [(images, keras.InputSpec(shape=(None,), dtype="int32"))]
         super().export(filepath, format=format, verbose=verbose, input_signature=input_signature, **options)
 
-    def _build(self):
+    def _build(self) -> None:
         self((tf.zeros((1, *self.image_shape)), tf.zeros(1, tf.int32)))
 
-    def _condition(self, x, y):
+    def _condition(self, x: Array, y: Array | None) -> Array | None:
         if y is None:
             raise ValueError(f"{type(self).__name__} encodes images of known digits: expected labels y")
         return y
@@ -144,7 +160,7 @@ class SemiSupervisedVAE(ClassifyingVAE):
     directions = MappingProxyType({"loss": "min", "bound": "max"})
     lowest_label = -1
 
-    def bound(self, x, eps: tf.Tensor, y=None, beta: float = 1.0) -> tf.Tensor:
+    def bound(self, x: Array, eps: tf.Tensor, y: Array | None = None, beta: float = 1.0) -> tf.Tensor:
         """Return the bound per image, `(batch,)` in nats: on log p(x, y) where `y` is a digit, else on log p(x).
 
         The sum over digits runs over those of positive weight: one for an image with a label, all for one without.
@@ -152,7 +168,13 @@ class SemiSupervisedVAE(ClassifyingVAE):
         return self._bounds(x, eps, y, self.logits(self.checked(x)), (beta,))[0]
 
     def _bounds(
-        self, x, eps, y, logits: tf.Tensor, betas: tuple[float, ...], training: bool = False
+        self,
+        x: Array,
+        eps: tf.Tensor,
+        y: Array | None,
+        logits: tf.Tensor,
+        betas: tuple[float, ...],
+        training: bool = False,
     ) -> list[tf.Tensor]:
         """Return the bound for several β, given what the classifier says."""
         q = tf.nn.softmax(logits)
@@ -173,7 +195,7 @@ class SemiSupervisedVAE(ClassifyingVAE):
             bounds.append(expected - kl)
         return bounds
 
-    def objective(self, x, y, eps, training=False):
+    def objective(self, x: Array, y: Array | None, eps: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
         y = self._labels_to_learn_from(y)
         logits = self.logits(x, training)
         objective, bound = self._bounds(x, eps, y, logits, (self.beta, 1.0), training)
@@ -182,19 +204,19 @@ class SemiSupervisedVAE(ClassifyingVAE):
         supervised = tf.where(known, self.classification_weight * penalty, tf.zeros_like(penalty))
         return {"loss": supervised - objective, "bound": bound}
 
-    def terms(self, x, eps, y=None, training=False):
+    def terms(self, x: Array, eps: tf.Tensor, y: Array | None = None, training: bool = False) -> objectives.Terms:
         """Return the terms of the bound on log p(x|y); without labels ask for :meth:`bound`."""
         return super().terms(x, eps, _known(y), training)
 
-    def log_weights(self, x, eps, y=None):
+    def log_weights(self, x: Array, eps: tf.Tensor, y: Array | None = None) -> tf.Tensor:
         """Return log p(x, z|y)/q(z|x, y); without labels ask for :meth:`bound`."""
         return super().log_weights(x, eps, _known(y))
 
-    def _condition(self, x, y):
+    def _condition(self, x: Array, y: Array | None) -> Array | None:
         return self.classify(x).mode() if y is None else y
 
 
-def _known(y):
+def _known(y: Array | None) -> Array:
     if y is None:
         raise ValueError("without labels the digits are summed out: ask for bound, not for the terms of one digit")
     return y

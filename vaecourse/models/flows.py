@@ -1,6 +1,7 @@
 """Normalizing flows on z: posteriors that are no longer a diagonal normal distribution."""
 
 from numbers import Integral
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -9,6 +10,7 @@ from keras import layers
 
 from vaecourse.models import likelihoods, objectives
 from vaecourse.models.vae import VAE
+from vaecourse.training.inputs import Array
 
 tfb, tfd = tfp.bijectors, tfp.distributions
 
@@ -48,18 +50,18 @@ class CouplingFlow(layers.Layer):
         If there are fewer than two latents, `steps` is negative or `hidden` is not positive.
     """
 
-    def __init__(self, latent_dim: int, steps: int = 4, hidden: int = 64, seed: int = 0, **kwargs):
+    def __init__(self, latent_dim: int, steps: int = 4, hidden: int = 64, seed: int = 0, **kwargs: Any) -> None:
         super().__init__(autocast=False, **kwargs)  # in half precision ε would lose what the determinant counts on
         if not (isinstance(latent_dim, Integral) and latent_dim >= 2):
             raise ValueError(f"coupling moves one half of the latents by the other: expected d ≥ 2, got {latent_dim!r}")
         if not (isinstance(steps, Integral) and steps >= 0 and isinstance(hidden, Integral) and hidden >= 1):
             raise ValueError(f"expected integers steps ≥ 0 and hidden ≥ 1, got steps={steps!r}, hidden={hidden!r}")
-        self.latent_dim = latent_dim
-        self.half = latent_dim // 2
-        self.steps = steps
-        self.hidden = hidden
-        self.seed = seed
-        self.networks = [self._network(step) for step in range(steps)]
+        self.latent_dim: int = latent_dim
+        self.half: int = latent_dim // 2
+        self.steps: int = steps
+        self.hidden: int = hidden
+        self.seed: int = seed
+        self.networks: list[keras.Model] = [self._network(step) for step in range(steps)]
 
     def call(self, eps: tf.Tensor, context: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         r"""Move noise, and say how much it was stretched.
@@ -86,16 +88,16 @@ class CouplingFlow(layers.Layer):
             log_det += tf.reduce_sum(log_scale, axis=-1)
         return eps, log_det
 
-    def bijector(self, context: tf.Tensor) -> tfb.Bijector:
+    def bijector(self, context: tf.Tensor) -> tfp.bijectors.Bijector:
         """Return the same map as a bijector of TFP, which has the inverse, too."""
 
-        def of(step: int) -> tfb.RealNVP:
+        def of(step: int) -> tfp.bijectors.RealNVP:
             kept = self.half - self.latent_dim if step % 2 else self.half  # negative: the last ones
             return tfb.RealNVP(kept, shift_and_log_scale_fn=lambda x, _: self._shift_and_log_scale(step, x, context))
 
         return tfb.Chain([of(step) for step in reversed(range(self.steps))])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         choices = {name: getattr(self, name) for name in ("latent_dim", "steps", "hidden", "seed")}
         return {**super().get_config(), **choices}
 
@@ -155,7 +157,16 @@ class FlowVAE(VAE):
 
     _parts = ("encoder", "decoder", "flow", "likelihood")
 
-    def __init__(self, encoder, decoder, flow, likelihood="bernoulli", *, kl="monte_carlo", **options):
+    def __init__(
+        self,
+        encoder: keras.Model,
+        decoder: keras.Model,
+        flow: CouplingFlow,
+        likelihood: str | likelihoods.Likelihood = "bernoulli",
+        *,
+        kl: str = "monte_carlo",
+        **options: Any,
+    ) -> None:
         if kl != "monte_carlo":
             raise ValueError(f"a KL with a flow has no closed form: kl must be 'monte_carlo', got {kl!r}")
         if decoder.input_shape[-1] != flow.latent_dim:
@@ -163,7 +174,7 @@ class FlowVAE(VAE):
         self.flow = flow
         super().__init__(encoder, decoder, likelihood, kl=kl, **options)
 
-    def encode(self, x, y=None) -> tfd.TransformedDistribution:
+    def encode(self, x: Array, y: Array | None = None) -> tfp.distributions.TransformedDistribution:
         """Return q(z|x): samples and `log_prob`, which inverts the flow; mean and variance are not known."""
         mean, logvar = self.posterior_parameters(x, y)
         normal = tfb.Chain([tfb.Shift(mean), tfb.ScaleMatvecDiag(tf.exp(0.5 * logvar))])
@@ -171,19 +182,23 @@ class FlowVAE(VAE):
         noise = tfd.MultivariateNormalDiag(tf.zeros_like(mean), tf.ones_like(mean))
         return tfd.TransformedDistribution(noise, tfb.Chain([normal, flow]))
 
-    def reparameterize(self, mean, logvar, eps):
+    def reparameterize(self, mean: tf.Tensor, logvar: tf.Tensor, eps: tf.Tensor) -> tf.Tensor:
         """Return the posterior samples of the noise `eps`: mean + exp(½ logvar) · f(eps)."""
         return super().reparameterize(mean, logvar, self._flowed(mean, logvar, eps)[0])
 
-    def reconstruct(self, x, eps=None, y=None, training=False):
+    def reconstruct(
+        self, x: Array, eps: Array | None = None, y: Array | None = None, training: bool = False
+    ) -> tf.Tensor:
         """As for a VAE; without noise, the image of ε = 0 is decoded."""
         eps = tf.zeros((tf.shape(x)[0], self.latent_dim), self.variable_dtype) if eps is None else eps
         return super().reconstruct(x, eps, y, training)
 
-    def _flowed(self, mean, logvar, eps):
+    def _flowed(self, mean: tf.Tensor, logvar: tf.Tensor, eps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return self.flow(eps, tf.concat([mean, logvar], axis=-1))
 
-    def _sampled_terms(self, x, eps, y, kl, training=False):
+    def _sampled_terms(
+        self, x: Array, eps: tf.Tensor, y: Array | None, kl: str, training: bool = False
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         mean, logvar = self.posterior_parameters(x, y, training)
         flowed, log_det = self._flowed(mean, logvar, eps)
         z = objectives.reparameterize(mean, logvar, flowed)

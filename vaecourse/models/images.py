@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -53,3 +54,31 @@ class ImageModel(Trainable):
                 "a VAE learns from images alone: its y must be None, and a data set must be mapped to its images"
             )
         return None
+
+
+def sizes(encoder: keras.Model, decoder: keras.Model, classes: int = 0) -> tuple[int, tuple[int, int, int]]:
+    """Return how many latents two networks have, and the shape of their images.
+
+    Parameters
+    ----------
+    encoder, decoder : keras.Model
+    classes : int
+        How many inputs of the decoder are not latents but say which digit to draw.
+
+    Raises
+    ------
+    ValueError
+        If the shapes of the networks do not fit each other.
+    """
+    latent_dim = decoder.input_shape[-1] - classes
+    if encoder.output_shape[-1] != 2 * latent_dim:
+        raise ValueError(
+            f"the encoder ends in {encoder.output_shape[-1]} numbers; a decoder of {latent_dim} "
+            f"latents needs {2 * latent_dim}: their means and log-variances"
+        )
+    image_shape = decoder.output_shape[1:]
+    if encoder.inputs[0].shape[1:] != image_shape:
+        raise ValueError(
+            f"the decoder returns images of shape {image_shape}, the encoder takes {encoder.inputs[0].shape[1:]}"
+        )
+    return latent_dim, image_shape

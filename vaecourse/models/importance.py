@@ -4,7 +4,9 @@ With K samples z_k ~ q(z|x) and weights w_k = p(x, z_k)/q(z_k|x) the bound is lo
 gradient with respect to the encoder can be estimated in several ways, which differ in noise, and one in its mean.
 """
 
+from collections.abc import Callable
 from types import MappingProxyType
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -12,6 +14,7 @@ import tensorflow as tf
 from vaecourse.data.names import known
 from vaecourse.models import likelihoods, objectives
 from vaecourse.models.vae import VAE
+from vaecourse.training.inputs import Array
 
 GRADIENTS = ("plain", "sticking_the_landing", "doubly_reparameterized")
 
@@ -54,19 +57,29 @@ class ImportanceWeightedVAE(VAE):
     directions = MappingProxyType({**VAE.directions, "bound": "max"})
     _choices = ("samples", "seed", "gradient")
 
-    def __init__(self, encoder, decoder, likelihood="bernoulli", *, samples=5, gradient="plain", seed=0, **kwargs):
+    def __init__(
+        self,
+        encoder: keras.Model,
+        decoder: keras.Model,
+        likelihood: str | likelihoods.Likelihood = "bernoulli",
+        *,
+        samples: int = 5,
+        gradient: str = "plain",
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
         known(gradient, GRADIENTS, "gradient")
         if {"kl", "beta"} & kwargs.keys():
             raise ValueError("the importance-weighted bound has neither kl nor beta to choose; leave them out")
         super().__init__(encoder, decoder, likelihood, kl="monte_carlo", samples=samples, seed=seed, **kwargs)
         self.gradient = gradient
 
-    def objective(self, x, y, eps, training=False):
+    def objective(self, x: Array, y: Array | None, eps: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
         """Return the bound, negated and as it is, the ELBO and its two terms per image, each `(batch,)`, in nats."""
         eps = eps if eps.shape.rank == 3 else eps[tf.newaxis]  # a single sample has no axis of its own
         mean, logvar = self.posterior_parameters(x, y, training)
         z = self.reparameterize(mean, logvar, eps)
-        later = []
+        later: list[tf.Tensor] = []
         if self.gradient == "doubly_reparameterized":
             z = _times_on_the_way_back(z, later)
         if self.gradient != "plain":  # log q depends on the encoder through z alone; its value stays exact
@@ -81,11 +94,11 @@ class ImportanceWeightedVAE(VAE):
         return dict(zip(self.measured, (-bound, bound, *averages), strict=True))
 
 
-def _times_on_the_way_back(z: tf.Tensor, later: list) -> tf.Tensor:
+def _times_on_the_way_back(z: tf.Tensor, later: list[tf.Tensor]) -> tf.Tensor:
     """Return `z`, and multiply what flows back through it by the first of `later`: a factor not known yet."""
 
     @tf.custom_gradient
-    def through(z):
+    def through(z: tf.Tensor) -> tuple[tf.Tensor, Callable]:
         return tf.identity(z), lambda upstream: upstream * later[0]
 
     return through(z)

@@ -1,13 +1,17 @@
 """What VAEs that know labels have in common: how labels are checked, and how networks are told of them."""
 
 from numbers import Real
+from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from vaecourse.models import likelihoods
 from vaecourse.models.vae import VAE
 from vaecourse.training import errors
+from vaecourse.training.inputs import Array
 
 tfd = tfp.distributions
 
@@ -21,7 +25,7 @@ class LabeledVAE(VAE):
 
     lowest_label = 0
 
-    def checked_labels(self, y):
+    def checked_labels(self, y: Any) -> Any:
         """Return labels `(batch,)` or probabilities, after refusing what names no class.
 
         Of a symbolic tensor only shape and dtype are known.
@@ -61,7 +65,7 @@ class LabeledVAE(VAE):
             raise ValueError(f"expected labels from {lowest} to {highest}, got {np.min(y)} to {np.max(y)}")
         return y
 
-    def requirements(self, x, y):
+    def requirements(self, x: tf.Tensor, y: tf.Tensor | None) -> list[tf.Operation | None]:
         """Return the assertions on the values of images and labels, for compiled steps."""
         if y is None:
             return super().requirements(x, y)
@@ -74,7 +78,7 @@ class LabeledVAE(VAE):
         sentence = f"expected labels from {self.lowest_label} to {self.classes - 1}, got {{}} to {{}}"
         return [*super().requirements(x, y), errors.require(right, ValueError, sentence, low, high)]
 
-    def probabilities(self, y) -> tf.Tensor:
+    def probabilities(self, y: Array) -> tf.Tensor:
         """Return labels as probabilities `(batch, classes)`: those of a label are 1 and 0."""
         if tf.as_dtype(y.dtype).is_floating:
             return tf.cast(y, self.variable_dtype)
@@ -86,12 +90,12 @@ class LabeledVAE(VAE):
 
     # --- inside ----------------------------------------------------------------------------------------------------
 
-    def _checked_examples(self, x, y=None):
+    def _checked_examples(self, x: Any, y: Any = None) -> Any:
         examples = super()._checked_examples(x, y)
         self._labels_to_learn_from(y)
         return examples
 
-    def _labels_to_learn_from(self, y):
+    def _labels_to_learn_from(self, y: Any) -> Any:
         if y is None or (hasattr(y, "dtype") and tf.as_dtype(y.dtype).is_floating):
             raise ValueError(
                 f"{type(self).__name__} learns from images and their labels: expected integer labels (n,), "
@@ -99,12 +103,12 @@ class LabeledVAE(VAE):
             )
         return y
 
-    def _encoder_output(self, x, y, training):
+    def _encoder_output(self, x: Array, y: Array | None, training: bool) -> tf.Tensor:
         if len(self.encoder.inputs) == 1:
             return super()._encoder_output(x, y, training)
         return self.encoder([tf.cast(x, self.variable_dtype), self.probabilities(y)], training=training)
 
-    def _decoder_input(self, z, y):
+    def _decoder_input(self, z: tf.Tensor, y: Array | None) -> tf.Tensor:
         if y is None:
             raise ValueError(f"{type(self).__name__} decodes latents of known digits: expected labels y")
         y = self.probabilities(y)
@@ -117,11 +121,20 @@ class ClassifyingVAE(LabeledVAE):
     _parts = ("encoder", "decoder", "classifier", "likelihood")
     _choices = (*VAE._choices, "classification_weight")
 
-    def __init__(self, encoder, decoder, classifier, likelihood="gaussian", *, classification_weight=10.0, **options):
+    def __init__(
+        self,
+        encoder: keras.Model,
+        decoder: keras.Model,
+        classifier: keras.Model,
+        likelihood: str | likelihoods.Likelihood = "gaussian",
+        *,
+        classification_weight: float = 10.0,
+        **options: Any,
+    ) -> None:
         if not (isinstance(classification_weight, Real) and np.isfinite(classification_weight)):
             raise ValueError(f"expected a finite classification_weight, got {classification_weight!r}")
-        self.encoder, self.classifier = encoder, classifier  # which know how many classes there are
-        self.classification_weight = classification_weight
+        self.classifier: keras.Model = classifier  # which knows how many classes there are
+        self.classification_weight: float = classification_weight
         super().__init__(encoder, decoder, likelihood, **options)
 
     @property
@@ -129,11 +142,11 @@ class ClassifyingVAE(LabeledVAE):
         """How many inputs of the decoder are not latents but say which digit to draw."""
         return self.classifier.output_shape[-1]
 
-    def classify(self, x) -> tfd.Categorical:
+    def classify(self, x: Array) -> tfp.distributions.Categorical:
         """Return π(y|x): which digit the classifier takes each image for."""
         return tfd.Categorical(logits=self.logits(self.checked(x)))
 
-    def logits(self, x, training: bool = False) -> tf.Tensor:
+    def logits(self, x: Array, training: bool = False) -> tf.Tensor:
         """Return what the classifier makes of images, `(batch, classes)`."""
         return tf.cast(self.classifier(x, training=training), self.variable_dtype)
 

@@ -5,7 +5,16 @@ axis) and keep the batch: a mean over the batch is taken last, by whoever trains
 argument, `eps` ~ N(0, I), so that every estimate can be repeated.
 """
 
+from typing import NamedTuple
+
 import tensorflow as tf
+
+
+class Terms(NamedTuple):
+    """The two terms of the ELBO, per image `(batch,)`, in nats."""
+
+    log_likelihood: tf.Tensor
+    kl: tf.Tensor
 
 
 def reparameterize(mean: tf.Tensor, logvar: tf.Tensor, eps: tf.Tensor) -> tf.Tensor:

@@ -1,8 +1,9 @@
 """The variational autoencoder, once: every source is this model with other parts."""
 
+from collections.abc import Mapping
 from numbers import Integral
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
@@ -10,16 +11,9 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from vaecourse.models import likelihoods, objectives
-from vaecourse.models.images import ImageModel
-
-tfd = tfp.distributions
-
-
-class Terms(NamedTuple):
-    """The two terms of the ELBO, per image `(batch,)`, in nats."""
-
-    log_likelihood: tf.Tensor
-    kl: tf.Tensor
+from vaecourse.models.images import ImageModel, sizes
+from vaecourse.models.objectives import Terms
+from vaecourse.training.inputs import Array
 
 
 @keras.saving.register_keras_serializable(likelihoods.PACKAGE)
@@ -83,14 +77,21 @@ class VAE(ImageModel):
     (TensorShape([8, 2]), TensorShape([8, 28, 28, 1]), TensorShape([3, 28, 28, 1]))
     """
 
-    measured = ("loss", "elbo", "log_likelihood", "kl")
-    directions = MappingProxyType({"loss": "min", "elbo": "max", "log_likelihood": "max"})
-    classes = 0
-    """How many inputs of the decoder are not latents but say which digit to draw."""
+    measured: tuple[str, ...] = ("loss", "elbo", "log_likelihood", "kl")
+    directions: Mapping[str, str] = MappingProxyType({"loss": "min", "elbo": "max", "log_likelihood": "max"})
 
     def __init__(
-        self, encoder, decoder, likelihood="bernoulli", *, kl="analytic", beta=1.0, samples=1, seed=0, **kwargs
-    ):
+        self,
+        encoder: keras.Model,
+        decoder: keras.Model,
+        likelihood: str | likelihoods.Likelihood = "bernoulli",
+        *,
+        kl: str = "analytic",
+        beta: float = 1.0,
+        samples: int = 1,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         if kl not in ("analytic", "monte_carlo"):
             raise ValueError(f"expected 'analytic' or 'monte_carlo' for kl, got {kl!r}")
@@ -98,37 +99,33 @@ class VAE(ImageModel):
             raise ValueError(f"expected a finite beta of at least 0, got {beta!r}")
         if not (isinstance(samples, Integral) and samples >= 1 and isinstance(seed, Integral) and 0 <= seed < 2**31):
             raise ValueError(f"expected integers samples ≥ 1 and 0 ≤ seed < 2³¹, got samples={samples}, seed={seed}")
-        self.latent_dim = decoder.input_shape[-1] - self.classes
-        if encoder.output_shape[-1] != 2 * self.latent_dim:
-            raise ValueError(
-                f"the encoder ends in {encoder.output_shape[-1]} numbers; a decoder of {self.latent_dim} "
-                f"latents needs {2 * self.latent_dim}: their means and log-variances"
-            )
-        self.image_shape = decoder.output_shape[1:]
-        if encoder.inputs[0].shape[1:] != self.image_shape:
-            raise ValueError(
-                f"the decoder returns images of shape {self.image_shape}, "
-                f"the encoder takes {encoder.inputs[0].shape[1:]}"
-            )
-        self.encoder = encoder
-        self.decoder = decoder
+        self.latent_dim, self.image_shape = sizes(encoder, decoder, self.classes)
+        self.encoder: keras.Model = encoder
+        self.decoder: keras.Model = decoder
         self.likelihood = likelihoods.get(likelihood)
-        self.kl = kl
-        self.beta = beta
+        self.kl: str = kl
+        self.beta: float = beta
         self.samples = samples
         self.seed = seed
         self.supports_jit = False  # XLA would drop the check for finite losses, and slows convolutions on CPUs
         self._prepare()
         self._build()
 
-    def posterior_parameters(self, x, y=None, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
+    @property
+    def classes(self) -> int:
+        """How many inputs of the decoder are not latents but say which digit to draw."""
+        return 0
+
+    def posterior_parameters(
+        self, x: Array, y: Array | None = None, training: bool = False
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Return mean and log-variance of q(z|x), each `(batch, d)`."""
         x, y = self.checked(x), self.checked_labels(y)
         output = tf.cast(self._encoder_output(x, self._condition(x, y), training), self.variable_dtype)
         mean, logvar = tf.split(output, 2, axis=-1)
         return mean, logvar
 
-    def encode(self, x, y=None) -> tfd.MultivariateNormalDiag:
+    def encode(self, x: Array, y: Array | None = None) -> tfp.distributions.MultivariateNormalDiag:
         """Return q(z|x) for images `(batch, height, width, channels)`.
 
         Raises
@@ -137,27 +134,29 @@ class VAE(ImageModel):
             If the images are not floats, not of the model's shape, not finite, or outside the likelihood's support.
         """
         mean, logvar = self.posterior_parameters(x, y)
-        return tfd.MultivariateNormalDiag(mean, tf.exp(0.5 * logvar))
+        return tfp.distributions.MultivariateNormalDiag(mean, tf.exp(0.5 * logvar))
 
     def reparameterize(self, mean: tf.Tensor, logvar: tf.Tensor, eps: tf.Tensor) -> tf.Tensor:
         """Return the posterior samples of the noise `eps`: :func:`vaecourse.models.objectives.reparameterize`."""
         return objectives.reparameterize(mean, logvar, eps)
 
-    def decode(self, z, y=None) -> tfd.Distribution:
+    def decode(self, z: Array, y: Array | None = None) -> tfp.distributions.Distribution:
         """Return p(x|z) for latents `(..., d)`: a distribution whose events are images."""
         return self.likelihood.distribution(self._decoder_output(z, self.checked_labels(y)))
 
-    def log_likelihood(self, x, z, y=None, training: bool = False) -> tf.Tensor:
+    def log_likelihood(self, x: Array, z: Array, y: Array | None = None, training: bool = False) -> tf.Tensor:
         """Return log p(x|z) of images `(batch, ...)` at latents `(..., batch, d)`: `(..., batch)`, in nats."""
         output = self._decoder_output(z, y, training)
         return self.likelihood.log_prob(output, tf.cast(x, self.variable_dtype))
 
-    def sample(self, n: int, seed: int = 0, y=None) -> tf.Tensor:
+    def sample(self, n: int, seed: int = 0, y: Array | None = None) -> tf.Tensor:
         """Decode `n` draws from the prior; the mean images `(n, height, width, channels)`."""
         z = tf.random.stateless_normal((n, self.latent_dim), (seed, n), dtype=self.variable_dtype)
         return self.decode(z, y).mean()
 
-    def reconstruct(self, x, eps=None, y=None, training: bool = False) -> tf.Tensor:
+    def reconstruct(
+        self, x: Array, eps: Array | None = None, y: Array | None = None, training: bool = False
+    ) -> tf.Tensor:
         """Encode and decode; the mean images.
 
         Parameters
@@ -174,7 +173,7 @@ class VAE(ImageModel):
         z = mean if eps is None else self.reparameterize(mean, logvar, eps)
         return self.likelihood(self._decoder_output(z, y, training))
 
-    def call(self, x, training=False):
+    def call(self, x: Any, training: bool = False) -> tf.Tensor:
         """Return :meth:`reconstruct` of `x`: a tensor, as Keras' `predict`, `save` and `export` need it."""
         return self.reconstruct(x, training=bool(training))
 
@@ -184,7 +183,7 @@ class VAE(ImageModel):
         seed = tf.stack([self.seed, tf.cast(step, tf.int32)])
         return tf.random.stateless_normal(shape, seed, dtype=self.variable_dtype)
 
-    def terms(self, x, eps: tf.Tensor, y=None, training: bool = False) -> Terms:
+    def terms(self, x: Array, eps: tf.Tensor, y: Array | None = None, training: bool = False) -> Terms:
         """Return both terms of the ELBO per image, at the posterior samples of the noise `eps`.
 
         Noise with a leading axis of samples is averaged over it.
@@ -192,7 +191,7 @@ class VAE(ImageModel):
         terms = self._sampled_terms(x, eps, y, self.kl, training)
         return Terms(*(tf.reduce_mean(term, axis=0) if term.shape.rank == 2 else term for term in terms))
 
-    def objective(self, x, y, eps: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
+    def objective(self, x: Array, y: Array | None, eps: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
         """Return the objective, negated, the ELBO and its two terms per image, each `(batch,)`, in nats."""
         terms = self.terms(x, eps, y, training)
         return {
@@ -202,20 +201,20 @@ class VAE(ImageModel):
             "kl": terms.kl,
         }
 
-    def log_weights(self, x, eps: tf.Tensor, y=None) -> tf.Tensor:
+    def log_weights(self, x: Array, eps: tf.Tensor, y: Array | None = None) -> tf.Tensor:
         """Return log p(x, z)/q(z|x) per sample and image, `(samples, batch)`, for noise `(samples, batch, d)`."""
         log_likelihood, kl = self._sampled_terms(x, eps, y, "monte_carlo")
         return log_likelihood - kl
 
-    _parts = ("encoder", "decoder", "likelihood")
-    _choices = ("kl", "beta", "samples", "seed")
+    _parts: tuple[str, ...] = ("encoder", "decoder", "likelihood")
+    _choices: tuple[str, ...] = ("kl", "beta", "samples", "seed")
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         parts = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in self._parts}
         return {**super().get_config(), **parts, **{name: getattr(self, name) for name in self._choices}}
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "VAE":
         parts = {name: keras.saving.deserialize_keras_object(config[name], custom_objects) for name in cls._parts}
         return cls(**{**config, **parts})
 
@@ -224,7 +223,9 @@ class VAE(ImageModel):
     def _build(self) -> None:
         self(tf.zeros((1, *self.image_shape)))  # BackupAndRestore and load_model ask for a model that is built
 
-    def _sampled_terms(self, x, eps, y, kl: str, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
+    def _sampled_terms(
+        self, x: Array, eps: tf.Tensor, y: Array | None, kl: str, training: bool = False
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Return log p(x|z) of every sample, and the KL: in closed form, or of every sample log q(z|x) − log p(z)."""
         y = self._condition(x, y)
         mean, logvar = self.posterior_parameters(x, y, training)
@@ -233,17 +234,17 @@ class VAE(ImageModel):
             return log_likelihood, objectives.analytic_kl(mean, logvar)
         return log_likelihood, objectives.monte_carlo_kl(mean, logvar, eps)
 
-    def _condition(self, x, y):
+    def _condition(self, x: Array, y: Array | None) -> Array | None:
         """Return what stands for labels that were not given."""
         return y
 
-    def _encoder_output(self, x, y, training: bool) -> tf.Tensor:
+    def _encoder_output(self, x: Array, y: Array | None, training: bool) -> tf.Tensor:
         return self.encoder(x, training=training)
 
-    def _decoder_input(self, z, y) -> tf.Tensor:
+    def _decoder_input(self, z: tf.Tensor, y: Array | None) -> tf.Tensor:
         return z
 
-    def _decoder_output(self, z, y=None, training: bool = False) -> tf.Tensor:
+    def _decoder_output(self, z: Array, y: Array | None = None, training: bool = False) -> tf.Tensor:
         z = self._decoder_input(tf.convert_to_tensor(z, self.variable_dtype), y)
         output = self.decoder(tf.reshape(z, (-1, z.shape[-1])), training=training)
         return tf.cast(tf.reshape(output, tf.concat([tf.shape(z)[:-1], self.image_shape], 0)), self.variable_dtype)
