@@ -62,6 +62,8 @@ def check_grays(grays: np.ndarray) -> np.ndarray:
     grays = np.asarray(grays)
     if grays.dtype.kind != "f":
         raise TypeError(f"expected float grays in [0, 1], got {grays.dtype}; scale uint8 images first")
-    if not grays.size or not (grays.min() >= 0 and grays.max() <= 1):  # NaN fails the comparison too
-        raise ValueError("expected at least one image, with grays in [0, 1]")
+    if not grays.size:
+        raise ValueError("expected at least one image, with grays in [0, 1]; got none")
+    if not (grays.min() >= 0 and grays.max() <= 1):  # NaN fails the comparison too
+        raise ValueError(f"expected grays in [0, 1], got {grays.min():g} to {grays.max():g}")
     return grays
