@@ -462,7 +462,7 @@ def test_validation_labels_that_are_none_are_refused_before_anything_is_trained(
 def test_a_data_set_with_a_label_that_names_no_digit_is_refused(x, y, name, value):
     model = build(name)
     before = model.get_weights()
-    with pytest.raises(ValueError, match="expected labels from (0|-1) to 9, got"):
+    with pytest.raises(ValueError, match=r"expected labels from (0|-1) to 9, got"):
         model.fit(data.batches((x[:BATCH], spoilt(y[:BATCH], value)), BATCH), verbose=0)
     assert_equal_weights(model.get_weights(), before)
     model.fit(x[:BATCH], y[:BATCH], verbose=0)  # and the model can be trained once the mistake is corrected

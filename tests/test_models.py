@@ -189,8 +189,8 @@ def test_a_slipped_vae_draws_with_the_variance_as_the_deviation(images):
     log_likelihood, kl = slipped.terms(images, eps)
     drawn = np.exp(logvar) * eps
     z = mean + drawn
-    # Sum, product and both exponentials, numpy's and TensorFlow's, are each off by a unit of rounding or two of the terms,
-    # not of z, in which they may cancel.
+    # Sum, product and both exponentials, numpy's and TensorFlow's, are each off by a unit of rounding or two of the
+    # terms, not of z, in which they may cancel.
     bound = 8 * np.finfo(np.float32).eps * (np.abs(mean) + np.abs(drawn))
     assert np.all(np.abs(slipped.reparameterize(mean, logvar, eps) - z) <= bound)
     np.testing.assert_allclose(log_likelihood, slipped.decode(z).log_prob(images), rtol=1e-5)
@@ -443,7 +443,7 @@ def test_labels_are_refused_wherever_they_come_from(untrained, images):
         lambda: untrained.fit(pairs, verbose=0),
         lambda: untrained.evaluate(images, labels),
     ):
-        with pytest.raises(ValueError, match="images alone|every image weighs the same"):
+        with pytest.raises(ValueError, match=r"images alone|every image weighs the same"):
             attempt()
 
 
