@@ -76,8 +76,14 @@ def gradients_of_upsampling(build, dtype: str, **options):
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_upsampling_is_a_transposed_convolution(dtype, options):
     expected = gradients_of_upsampling(keras.layers.Conv2DTranspose, "float32", **options)
-    for ours, theirs in zip(gradients_of_upsampling(networks.Upsampling, dtype, **options), expected, strict=True):
-        assert np.linalg.norm(ours - theirs) <= {"float32": 1e-5, "bfloat16": 0.02}[dtype] * np.linalg.norm(theirs)
+    results = gradients_of_upsampling(networks.Upsampling, dtype, **options)
+    for index, (ours, theirs) in enumerate(zip(results, expected, strict=True)):
+        tolerance = {"float32": 1e-5, "bfloat16": 0.02}[dtype]
+        if dtype == "bfloat16" and index == 2:
+            # The gradient of the kernel is left to TensorFlow.  On some processors it adds up the 32 images in half
+            # precision, and every addition may be off by a unit of rounding, 2⁻⁸.
+            tolerance = 32 * 2**-8
+        assert np.linalg.norm(ours - theirs) <= tolerance * np.linalg.norm(theirs)
 
 
 def test_keras_sums_the_gradient_of_a_bias_in_half_precision():
