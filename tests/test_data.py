@@ -457,7 +457,7 @@ def test_images_of_another_shape_are_not_scaled(shape):
 
 
 def test_binarize_cuts_above_the_threshold():
-    grays = np.array([0, 0.2, 0.5, np.nextafter(np.float32(0.5), 1), 1], np.float32)
+    grays = np.array([0, 0.2, 0.5, np.nextafter(np.float32(0.5), np.float32(1)), 1], np.float32)
     binary = data.binarize(grays)
     assert binary.dtype == np.float32
     np.testing.assert_array_equal(binary, [0, 0, 0, 1, 1])
