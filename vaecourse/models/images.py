@@ -23,11 +23,10 @@ class ImageModel(Trainable):
         """
         if not hasattr(x, "dtype"):
             raise TypeError(f"expected an array of images, got {type(x).__name__}")
+        expected = f"expected images of shape (n, {', '.join(map(str, self.image_shape))})"
         shape = tf.TensorShape(x.shape)  # of a data set it may be known in part, or not at all
         if not shape.is_compatible_with((None, *self.image_shape)) or (shape.rank and shape[0] == 0):
-            raise ValueError(
-                f"expected images of shape (n, {', '.join(map(str, self.image_shape))}), n ≥ 1; got {tuple(x.shape)}"
-            )
+            raise ValueError(f"{expected}, n ≥ 1; got {tuple(x.shape)}")
         if not tf.as_dtype(x.dtype).is_floating:
             raise TypeError(
                 f"expected float images, got {tf.as_dtype(x.dtype).name}; vaecourse.data.scale turns uint8 to grays"
@@ -36,9 +35,8 @@ class ImageModel(Trainable):
             self.likelihood.check(np.asarray(x))
             return x
         if tf.is_symbolic_tensor(x) and not shape[1:].is_fully_defined():
-            expected = f"expected images of shape (n, {', '.join(map(str, self.image_shape))}), got others in a batch"
             right = tf.reduce_all(tf.equal(tf.shape(x)[1:], self.image_shape))
-            with tf.control_dependencies([errors.require(right, ValueError, expected)]):
+            with tf.control_dependencies([errors.require(right, ValueError, f"{expected}, got others in a batch")]):
                 x = tf.identity(x)
             x.set_shape((None, *self.image_shape))
         return x

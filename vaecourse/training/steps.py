@@ -102,9 +102,10 @@ class Steps(keras.Model):
 
     def _with_penalties(self, measured: Mapping[str, tf.Tensor]) -> Mapping[str, tf.Tensor]:
         """Add to the loss what regularizers and `add_loss` of the networks ask for; Keras collects it as `losses`."""
-        if not self.losses:
+        penalties = [tf.cast(penalty, self.variable_dtype) for penalty in self.losses]  # computed anew at every look
+        if not penalties:
             return measured
-        penalty = tf.add_n([tf.cast(loss, self.variable_dtype) for loss in self.losses])
+        penalty = tf.add_n(penalties)
         return {**measured, "loss": measured["loss"] + penalty}
 
     def _update_metrics(self, measured: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
