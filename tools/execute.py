@@ -2,6 +2,7 @@
 
 `make execute` runs the chapters whose outputs are not current: those that have never run in full, and those of which
 cells, or modules that they use, have changed since.  `CHAPTER=elbo` runs that one in any case, `CHAPTER=all` runs all.
+Whatever runs, every chapter is told how long it takes to read and to run, which it says on top.
 """
 
 import base64
@@ -39,6 +40,8 @@ def main(names: list[str]) -> None:
 
         data.load("mnist")  # raises where there is no real MNIST
     failed = [name for name in due if not succeeds(known[name])]
+    for path in known.values():
+        update_the_time(path)
     update_the_readme()
     if failed:
         sys.exit(f"failed, and left as they were: {', '.join(failed)}")
@@ -60,6 +63,13 @@ def succeeds(path: Path) -> bool:
         print(f"{path.stem} failed:\n{error}", file=sys.stderr, flush=True)
         return False
     return True
+
+
+def update_the_time(path: Path) -> None:
+    """Bring the sentence up to date that says how long a chapter takes."""
+    chapter = chapters.read(path)
+    if chapters.set_time(chapter):
+        replace(path, (nbformat.writes(chapter) + "\n").encode())
 
 
 def update_the_readme() -> None:
