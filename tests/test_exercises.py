@@ -81,7 +81,7 @@ def test_a_closed_solution_passes():
         (SOLVED, "print(1 + 1)", f"{CLOSE}\n\nIt is two."),
         (SOLVED, "print(1 + 1)"),
         (f"{SOLVED}\n\n{CLOSE}",),
-        ("**1.** What is one and one?", f"It is two.\n\n{OPEN}\n\n{CLOSE}", f"**2.** And two?\n\n{OPEN}\n\n4\n\n{CLOSE}"),
+        ("**1.** What is one and one?", f"Two.\n\n{OPEN}\n\n{CLOSE}", f"**2.** Two?\n\n{OPEN}\n\n4\n\n{CLOSE}"),
         ("**1.** What is one and one?", "print(1 + 1)", f"{OPEN}\n\nIt is two.\n\n{CLOSE}"),
     ],
     ids=["no solution", "words after it", "never closed", "empty", "an empty one", "code before it"],

@@ -8,6 +8,7 @@ Whatever runs, every chapter is told how long it takes to read and to run, which
 import base64
 import contextlib
 import datetime
+import io
 import os
 import sys
 import time
@@ -16,10 +17,14 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+from PIL import Image
 
 from tools import chapters
 
 ALL = "all"
+CARD = 640  # pixels of the longer side
+SHARP = "--InlineBackend.figure_formats=retina"
+"""Figures have two pixels for one of the page, as modern screens do."""
 
 
 def main(names: list[str]) -> None:
@@ -91,7 +96,12 @@ def execute(path: Path) -> float:
     chapter = chapters.read(path)
     modules = chapters.module_digests(chapter)
     client = NotebookClient(
-        chapter, timeout=None, kernel_name="python3", record_timing=False, resources={"metadata": {"path": path.parent}}
+        chapter,
+        timeout=None,
+        kernel_name="python3",
+        extra_arguments=[SHARP],
+        record_timing=False,
+        resources={"metadata": {"path": path.parent}},
     )
     start = time.monotonic()
     client.execute()
@@ -121,10 +131,14 @@ def execute(path: Path) -> float:
 
 
 def picture_of_the_cover(chapter: nbformat.NotebookNode) -> bytes:
-    """Return the figure of the cell tagged `cover`: the picture by which the index shows the chapter."""
+    """Return the figure of the cell tagged `cover`, in the size of a card: by it the index shows the chapter."""
     (cell,) = [cell for cell in chapters.code_cells(chapter) if "cover" in chapters.tags(cell)]
     (png,) = [output.data["image/png"] for output in cell.outputs if "image/png" in output.get("data", {})]
-    return base64.b64decode(png)
+    picture = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB")
+    picture.thumbnail((CARD, CARD))
+    small = io.BytesIO()
+    picture.save(small, "PNG", optimize=True)
+    return small.getvalue()
 
 
 def replace(target: Path, content: bytes) -> None:
