@@ -377,6 +377,11 @@ def test_labels_stand_apart_in_order_and_as_near_as_they_can(costs):
             assert ((places - costs) ** 2).sum() <= ((other - costs) ** 2).sum() + 1e-9
 
 
+def test_many_labels_stand_on_the_ruler_closer_to_each_other():
+    places = ruler.spread(np.full(20, 100.0), gap=50)
+    np.testing.assert_allclose(places, 570 / 20 * (np.arange(20) + 0.5))
+
+
 def test_costs_are_found_by_name():
     assert ruler.cost("fair coins") == pytest.approx(543.43, abs=0.005)
     assert ruler.cost("2 latents, tutorial") == -recipes.get("tf-cvae").published

@@ -125,14 +125,16 @@ def nats_ruler(
 def spread(costs: Sequence[float], gap: float = _GAP) -> np.ndarray:
     """Return where the labels of ascending costs stand: as near to them as can be, `gap` nats apart, on the ruler.
 
-    Of all places with these gaps they have the least squared distance from the costs.
+    Of all places with these gaps they have the least squared distance from the costs.  Where so many labels find no
+    place on the ruler, the gaps are equally smaller.
     """
+    gap = min(gap, _LONGEST / len(costs))
     steps = gap * np.arange(len(costs))
     wanted = np.asarray(costs, float) - steps
     count = range(len(costs))
     # Isotonic regression: the largest, over all beginnings, of the smallest mean, over all ends.
     best = [max(min(wanted[i : j + 1].mean() for j in count[k:]) for i in count[: k + 1]) for k in count]
-    return np.clip(best, gap / 2, max(gap / 2, _LONGEST - gap / 2 - steps[-1])) + steps
+    return np.clip(best, gap / 2, _LONGEST - gap / 2 - steps[-1]) + steps
 
 
 def _draw_axis(axis: Axes, top: float) -> None:
