@@ -76,8 +76,11 @@ class Likelihood(keras.layers.Layer):
             raise ValueError(
                 f"{type(self).__name__} expects pixels in {self.support}, got {low:g} to {high:g}; {Likelihood.hint}"
             )
-        if not self.supports(images):
-            raise ValueError(f"{type(self).__name__} expects pixels in {self.support}, got others; {self.hint}")
+        with tf.init_scope():  # these are numbers, also where a function is being traced
+            supported = bool(self.supports(images))
+        if not supported:
+            name = type(self).__name__
+            raise ValueError(f"{name} expects pixels in {self.support}, got grays in between; {self.hint}")
 
 
 class DiscretizedLogistic(tfp.distributions.Distribution):
