@@ -10,7 +10,7 @@ from tools import chapters
 
 PAGE = chapters.ROOT / "book" / "reference" / "questions.md"
 DEPTH = 3  # headings down to this level have an anchor; see `myst_heading_anchors` in _config.yml
-_ENTRY = re.compile(r"- (?P<words>.+) → \[\]\((?P<page>[^()#\s]+)(?:#(?P<anchor>[^()\s]+))?\)")
+_ENTRY = re.compile(r"- (?P<words>.+) → \[[^\]]*\]\((?P<page>[^()#\s]+)(?:#(?P<anchor>[^()\s]+))?\)")
 _FENCE = re.compile(r"^(```|~~~|:::).*?^\1\s*$", re.DOTALL | re.MULTILINE)
 
 

@@ -96,6 +96,12 @@ if (typeof Search !== "undefined") {
     return sorted.filter((item) => item === term || !item.id.startsWith("term-")).slice(0, SHOWN);
   };
 
+  /* Excerpts are text: formulas lose their commands. */
+  const SIGNS = { mid: "|", sim: "∼", mu: "μ", sigma: "σ", varepsilon: "ε", beta: "β", log: "log", ln: "ln", exp: "exp", le: "≤" };
+  const plain = (formula) => formula.replace(/\\([a-zA-Z]+)/g, (_, name) => SIGNS[name] || "").replace(/[\\{}$]/g, "");
+  const textOf = Search.htmlToText;
+  Search.htmlToText = (...html) => textOf(...html).replace(/\\[([]([^]*?)\\[)\]]/g, (_, formula) => plain(formula));
+
   const pagesAndNames = Search._performSearch;
   Search._performSearch = (query, ...terms) => {
     const index = Search._index;
