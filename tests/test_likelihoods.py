@@ -504,7 +504,7 @@ def test_a_discretized_likelihood_refuses_grays_between_the_levels(name):
     FAMILIES[name].check(images.astype(np.float32))
     images[0, 0, 0, 0] = 100.5 / 255
     assert not FAMILIES[name].supports(images)
-    with pytest.raises(ValueError, match=r"expects pixels in \{0, 1/255, …, 1\}, got others") as refusal:
+    with pytest.raises(ValueError, match=r"expects pixels in \{0, 1/255, …, 1\}, got grays in between") as refusal:
         FAMILIES[name].check(images)
     assert str(refusal.value).endswith(FAMILIES[name].hint)
 
