@@ -223,7 +223,7 @@ def coins() -> str:
     """Return a table of models of grays that stand for coins: bounds on the mean of log p(b) over binarizations b."""
     images = "test images"
     faithful, repaired = (measured("keras-vae", recipe) for recipe in ("theailearner", "theailearner-repaired"))
-    (ten,) = printed("likelihoods", r"^Bernoulli +[\d.]+ +[\d.]+ +(-[\d.]+)  bits$")
+    (ten,) = printed("likelihoods", r"^Bernoulli +[\d.]+ ± [\d.]+ +[\d.]+ ± [\d.]+ +(-[\d.]+ ± [\d.]+)  bits$")
     short = {d: printed("keras-vae", rf"^d = {d:2}: test ELBO (-[\d.]+ ± [\d.]+), ")[0] for d in (2, 5, 10)}
     program = "functional Keras program"
     where = _chapter("keras-vae", "the-repaired-vae-trained-and-measured")
@@ -236,7 +236,7 @@ def coins() -> str:
             (f"{program}, repaired, 12,000 images", str(d), "ELBO, one draw", value, images, more)
             for d, value in short.items()
         ),
-        ("one hidden layer of 256, eight epochs", "10", "ELBO, one draw", ten, "one training", likelihoods),
+        ("one hidden layer of 256, ten epochs", "10", "ELBO, one draw", ten, "2,000 test images", likelihoods),
     ]
     return markdown(MODELS, rows)
 
@@ -268,13 +268,13 @@ def levels() -> str:
         "continuous Bernoulli": "continuous Bernoulli",
         "discretized, free": "discretized logistic",
     }
-    pattern = r"^{}\s+(-[\d.]+)\s+-?[\d.]+ ± [\d.]+\s+([\d.]+)$"
+    pattern = r"^{}\s+(-[\d.]+ ± [\d.]+)\s+-?[\d.]+ ± [\d.]+\s+([\d.]+)$"
     found = {said: printed("likelihoods", pattern.format(re.escape(name))) for name, said in names.items()}
     (fashion,) = printed("beyond", r"σ = [\d.]+; ([\d.]+) bits a pixel")
     where = _chapter("likelihoods", "what-is-measured")
     other = _chapter("beyond", "fashion-mnist-a-vae-of-gray-images")
     rows: Iterable[Row] = [
-        *(("MNIST", name, "10", nats, bits, "one training", where) for name, (nats, bits) in found.items()),
+        *(("MNIST", name, "10", nats, bits, "2,000 test images", where) for name, (nats, bits) in found.items()),
         ("Fashion-MNIST", "Gaussian, learned σ", "10", "", fashion, "one training", other),
     ]
     return markdown(("Images", "Likelihood", "Latents", "ELBO, nats", "Bits per dimension", "± over", "From"), rows)
