@@ -219,6 +219,14 @@ def test_figures_have_two_pixels_for_one_of_the_page(chapter):
         assert np.allclose(picture.size, (2 * size.width, 2 * size.height), atol=2)
 
 
+def test_what_a_figure_returns_is_left_out_and_what_others_return_stays(chapter):
+    path = chapter(DRAW, "import matplotlib.pyplot as plt\nplt.plot([1])", "[1]")
+    execute.execute(path)
+    _, drawn, text = chapters.read(path).cells
+    assert [sorted(output.data) for output in drawn.outputs] == [["image/png", "text/plain"]]
+    assert text.outputs[0].data["text/plain"] == "[1]"
+
+
 def test_a_chapter_says_how_long_it_takes(chapter, monkeypatch):
     path = chapter(DRAW, "\n".join(f"x = {number}" for number in range(900)))
     first = chapters.read(path)

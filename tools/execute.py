@@ -108,6 +108,7 @@ def execute(path: Path) -> float:
     seconds = time.monotonic() - start
     for cell in chapters.code_cells(chapter):
         cell.metadata.pop("execution", None)
+        leave_out_what_a_figure_returns(cell)
     chapter.metadata = nbformat.from_dict(
         {
             "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -128,6 +129,16 @@ def execute(path: Path) -> float:
     replace(path, (nbformat.writes(chapter) + "\n").encode())
     replace(chapters.COVERS / f"{path.stem}.png", cover)
     return seconds
+
+
+def leave_out_what_a_figure_returns(cell: nbformat.NotebookNode) -> None:
+    """Drop the value of a cell that draws, such as a list of ticks, where a semicolon was forgotten."""
+
+    def is_picture(output: nbformat.NotebookNode) -> bool:
+        return any(mime.startswith("image/") for mime in output.get("data", {}))
+
+    if any(is_picture(output) for output in cell.outputs):
+        cell.outputs = [o for o in cell.outputs if o.output_type != "execute_result" or is_picture(o)]
 
 
 def picture_of_the_cover(chapter: nbformat.NotebookNode) -> bytes:
