@@ -250,9 +250,10 @@ def densities() -> str:
     )
     loss, compared = "from-the-loss-of-4053-to-an-elbo", "comparing-bound-recognized-samples-and-leakage"
     joint, improved = "bound on log p(x, y)", "the-same-network-size-trained-better"
+    where = _chapter("graph-era", loss)
     rows: Iterable[Row] = [
-        (f"{_cited('zoltowski')}, published loss 40.53", "20", "ELBO, training images", "−217.55", "not stated", ""),
-        ("the same program, here", "20", elbo, faithful, images, _chapter("graph-era", loss)),
+        (f"{_cited('zoltowski')}, published loss 40.53", "20", "ELBO, training images", "−217.55", "not stated", where),
+        ("the same program, here", "20", elbo, faithful, images, where),
         ("the same size, trained better", "20", elbo, better, images, _chapter("graph-era", improved)),
         (f"{_cited('zeldes')}, here", "10", joint, zeldes, images, _chapter("digit-conditioned", compared)),
         ("conditional VAE, same networks", "10", joint, conditional, images, _chapter("digit-conditioned", compared)),
