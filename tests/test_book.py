@@ -1,6 +1,7 @@
-"""The built book: no warnings, no network, no page or picture missing."""
+"""The built book: no warnings, no network, no page or picture missing, and what is asked for is found."""
 
 import importlib
+import json
 import pkgutil
 import shutil
 import subprocess
@@ -13,7 +14,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 import vaecourse
-from tools import address, chapters, results
+from tools import address, chapters, questions, results
 
 ADDRESS = "https://github.com/reader/course"
 
@@ -62,6 +63,16 @@ def test_every_internal_link_and_picture_leads_somewhere(pages):
                 assert (path.parent / unquote(parts.path)).resolve().exists(), f"{path.name}: {link[attribute]}"
 
 
+def test_every_link_to_a_place_on_a_page_leads_to_it(pages):
+    places = {path.resolve(): {tag["id"] for tag in page.select("[id]")} for path, page in pages.items()}
+    for path, page in pages.items():
+        for link in page.select("article a[href*='#']"):
+            parts = urlsplit(link["href"])
+            target = (path.parent / unquote(parts.path)).resolve() if parts.path else path.resolve()
+            if not parts.netloc and parts.fragment and target in places:
+                assert unquote(parts.fragment) in places[target], f"{path.name}: {link['href']}"
+
+
 def test_every_picture_has_alternative_text(pages):
     for path, page in pages.items():
         for picture in page.select("article img"):
@@ -70,10 +81,10 @@ def test_every_picture_has_alternative_text(pages):
             assert not alternative.endswith((".png", ".gif")), f"{path.name}: {picture['src']}"
 
 
-def test_the_animation_is_in_the_page(html, pages):
-    page = pages[html / "book" / "chapters" / "conv-cvae.html"]
-    (gif,) = [image["src"] for image in page.select("article img") if image["src"].endswith(".gif")]
-    assert (html / "book" / "chapters" / gif).resolve().read_bytes()[:6] == b"GIF89a"
+def test_no_picture_moves_by_itself(pages):
+    """An animated picture cannot be stopped; a chapter shows its frames side by side, and only writes the animation."""
+    for path, page in pages.items():
+        assert not [image["src"] for image in page.select("img") if image["src"].endswith(".gif")], path.name
 
 
 def test_the_run_page_lists_every_chapter(html, pages):
@@ -105,6 +116,89 @@ def test_the_index_shows_what_every_source_reports_and_what_was_measured(html, p
         assert claim in table
         assert measured in table
         assert improved in table
+
+
+def test_the_first_page_leads_to_the_questions_and_shows_every_chapter(html, pages):
+    index = pages[html / "book" / "index.html"]
+    assert index.select_one("article h2").find_previous("a", href="reference/questions.html")
+    assert all(page.select_one("nav.find a") for page in pages.values())
+    shown = [card.get_text() for card in index.select(".sd-card.chapter")]
+    assert len(shown) == len(chapters.paths())
+    assert all("min to read" in card and "min to run" in card for card in shown)
+
+
+# --- search ----------------------------------------------------------------------------------------------------------
+
+ASKED = {  # in the words of somebody who asks; the section that answers must be among the first three
+    "blurry": "diagnosis#samples-all-alike-or-blurry-mode-averaging",
+    "negative loss": "diagnosis#the-loss-is-negative",
+    "NaN": "diagnosis#the-loss-is-nan",
+    "posterior collapse": "diagnosis#the-kl-is-at-zero-posterior-collapse-kl-vanishing",
+    "KL vanishing": "diagnosis#the-kl-is-at-zero-posterior-collapse-kl-vanishing",
+    "beta": "elbo#and-what-it-does-to-the-bound",
+    "ELBO": "elbo",
+    "which likelihood": "likelihoods#which-one-to-use",
+    "install on Colab": "index#three-ways-to-use-it",
+    "interpolate between digits": "conv-cvae#exercises",
+    "is -100 a good ELBO": "numbers#thresholded-pixels",
+    "validation loss is zero": "from-scratch#why-is-my-val-loss-zero-or-missing",
+    "all samples look the same": "diagnosis#samples-all-alike-or-blurry-mode-averaging",
+    "how do I save the encoder": "from-scratch#saving-the-whole-the-encoder-or-the-weights",
+    "bits per dimension": "likelihoods#bits-per-dimension",
+    "No loss to compute": "from-scratch#why-is-my-val-loss-zero-or-missing",
+    "placeholder": "graph-era#porting-tensorflow-1-code-to-tensorflow-2",
+}
+ASK = """<!doctype html><meta charset="utf-8"><body><script>
+const DOCUMENTATION_OPTIONS = {}, SPHINX_HIGHLIGHT_ENABLED = false, _ready = () => {}, _ = (text) => text;
+</script><script src="_static/searchtools.js"></script><script src="_static/language_data.js"></script>
+<script src="searchindex.js"></script><script>
+const found = {};
+for (const query of QUERIES) {
+  const [asked, ...terms] = Search._parseQuery(query);
+  found[query] = Search._performSearch(asked, ...terms).reverse().map(([page, , anchor]) => page + anchor);
+}
+document.body.textContent = JSON.stringify(found);
+</script>"""
+
+
+@pytest.fixture(scope="module")
+def search_index(html):
+    text = (html / "searchindex.js").read_text(encoding="utf-8")
+    return json.loads(text.removeprefix("Search.setIndex(").removesuffix(")"))
+
+
+def test_every_question_is_in_the_search_index(search_index, pages, html):
+    for entry in questions.entries():
+        found = search_index["indexentries"][entry.words.replace(";", ",").lower()]
+        page = entry.page.relative_to(chapters.ROOT).with_suffix("")
+        (anchor,) = {anchor for number, anchor, _ in found if search_index["docnames"][number] == page.as_posix()}
+        assert bool(anchor) == bool(entry.anchor)
+        assert not anchor or pages[html / page.with_suffix(".html")].find(id=anchor)
+
+
+def test_the_first_cell_of_the_chapters_is_shown_and_not_searched(search_index, pages, html):
+    shown = pages[html / "book" / "chapters" / "elbo.html"].select_one(".tag_set-up").get_text()
+    assert "REPOSITORY" in shown
+    with_the_word = search_index["terms"].get("repositori", [])
+    assert len(with_the_word if isinstance(with_the_word, list) else [with_the_word]) < len(chapters.paths()) / 2
+
+
+@pytest.mark.skipif(not shutil.which("chromium"), reason="the search runs in a browser")
+def test_search_finds_the_sections_that_answer(html):
+    (html / "ask.html").write_text(ASK.replace("QUERIES", json.dumps(list(ASKED))), encoding="utf-8")
+    flags = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--allow-file-access-from-files",
+        "--virtual-time-budget=9000",
+    ]
+    command = ["chromium", *flags, "--dump-dom", (html / "ask.html").as_uri()]
+    dom = subprocess.run(command, capture_output=True, text=True, timeout=120).stdout
+    found = json.loads(BeautifulSoup(dom, "html.parser").body.get_text())
+    for query, answer in ASKED.items():
+        first = [place.removeprefix("book/").split("/")[-1] for place in found[query][:3]]
+        assert answer in first, f"{query}: {first}"
 
 
 def test_every_public_name_has_its_place_in_the_reference(pages):

@@ -1,6 +1,7 @@
 """Which chapters are current, why the others are not, and that a run which does not end well changes nothing."""
 
 import base64
+import io
 import json
 import signal
 import subprocess
@@ -8,8 +9,10 @@ import sys
 import time
 
 import nbformat
+import numpy as np
 import pytest
 from nbclient.exceptions import CellExecutionError
+from PIL import Image
 
 from tools import chapters, dependencies, execute
 
@@ -165,7 +168,9 @@ def test_every_module_that_a_chapter_uses_is_found(path):
     assert not [name for name in used if name.endswith(dependencies.INIT)]
 
 
-PNG = base64.b64encode(b"\x89PNG picture").decode()
+_LARGE = io.BytesIO()
+Image.new("RGBA", (1600, 800), "red").save(_LARGE, "PNG")
+PNG = base64.b64encode(_LARGE.getvalue()).decode()
 DRAW = f"""\
 from IPython.display import publish_display_data
 publish_display_data({{"image/png": "{PNG}"}})"""
@@ -196,12 +201,46 @@ def test_a_run_writes_outputs_record_and_cover(chapter, tmp_path):
     execute.execute(path)
     written = chapters.read(path)
     assert written.cells[1].outputs[0].data["text/plain"] == "2"
-    assert (chapters.COVERS / "small.png").read_bytes() == b"\x89PNG picture"
+    with Image.open(chapters.COVERS / "small.png") as cover:
+        assert (cover.size, cover.getpixel((0, 0))) == ((execute.CARD, execute.CARD // 2), (255, 0, 0))
     assert chapters.why_not_current(written) == ""
     assert set(everything_in(tmp_path)) == {path, chapters.COVERS / "small.png"}, "no unfinished file stays"
     before = path.read_bytes()
     nbformat.write(written, path)
     assert path.read_bytes() == before, "the file is as nbformat writes it"
+
+
+def test_figures_have_two_pixels_for_one_of_the_page(chapter):
+    path = chapter(DRAW, "import matplotlib.pyplot as plt\nplt.figure(figsize=(2, 1), dpi=100)\nplt.plot([1])\nNone")
+    execute.execute(path)
+    (output,) = chapters.read(path).cells[1].outputs
+    size = output.metadata["image/png"]
+    with Image.open(io.BytesIO(base64.b64decode(output.data["image/png"]))) as picture:
+        assert np.allclose(picture.size, (2 * size.width, 2 * size.height), atol=2)
+
+
+def test_what_a_figure_returns_is_left_out_and_what_others_return_stays(chapter):
+    path = chapter(DRAW, "import matplotlib.pyplot as plt\nplt.plot([1])", "[1]")
+    execute.execute(path)
+    _, drawn, text = chapters.read(path).cells
+    assert [sorted(output.data) for output in drawn.outputs] == [["image/png", "text/plain"]]
+    assert text.outputs[0].data["text/plain"] == "[1]"
+
+
+def test_a_chapter_says_how_long_it_takes(chapter, monkeypatch):
+    path = chapter(DRAW, "\n".join(f"x = {number}" for number in range(900)))
+    first = chapters.read(path)
+    first.cells.insert(0, nbformat.v4.new_markdown_cell("# Title\n\n**It takes** a while.\n\nMore."))
+    nbformat.write(first, path)
+    execute.update_the_time(path)
+    assert chapters.read(path).cells[0].source == "# Title\n\n**It takes** about 15 minutes to read.\n\nMore."
+    for seconds, said in ((20, "less than a minute"), (70, "1 minute"), (170, "3 minutes")):
+        ran = chapters.read(path)
+        ran.metadata[chapters.RECORD] = {"seconds": seconds, "device": "2 CPU cores"}
+        nbformat.write(ran, path)
+        execute.update_the_time(path)
+        said = f"**It takes** about 15 minutes to read, and {said} to run on two CPU cores."
+        assert said in chapters.read(path).cells[0].source
 
 
 def test_a_failing_run_leaves_the_chapter_as_it_was(chapter, tmp_path):
@@ -261,6 +300,7 @@ def make_execute(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(chapters, "read", lambda path: path.stem)
     monkeypatch.setattr(chapters, "why_not_current", whys.get)
     monkeypatch.setattr(execute, "update_the_readme", lambda: None)
+    monkeypatch.setattr(execute, "update_the_time", lambda path: None)
     monkeypatch.setattr("vaecourse.data.load", lambda name: None)
     monkeypatch.setenv("VAECOURSE_BUDGET", "full")
 

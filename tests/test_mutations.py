@@ -41,6 +41,16 @@ def of_family(name: str) -> Callable:
     return test
 
 
+def of_gray_levels(name: str) -> Callable:
+    """Return a test of both likelihoods with a location and a scale."""
+
+    def test(tiny, binary):
+        for family in (models.likelihoods.Gaussian, models.likelihoods.DiscretizedLogistic):
+            getattr(test_likelihoods, f"test_{name}")(family)
+
+    return test
+
+
 def of_linear_gaussian(test: Callable) -> Callable:
     def run(tiny, binary):
         model = linear_gaussian.LinearGaussian.random(7, 3, seed=1)
@@ -205,9 +215,79 @@ MUTATIONS = [
     Mutation(
         "variance in place of the standard deviation of the pixels",
         "models",
-        "tf.cast(self.sigma, output.dtype))",
-        "tf.cast(self.sigma, output.dtype) ** 2)",
+        "scale = tf.cast(self.sigma, output.dtype)",
+        "scale = tf.cast(self.sigma, output.dtype) ** 2",
         of_family("gaussian, learned"),
+    ),
+    Mutation(
+        "heads of a decoder exchanged",
+        "models",
+        "output, h = tf.split(output, 2, axis=-1)",
+        "h, output = tf.split(output, 2, axis=-1)",
+        of_family("gaussian, decoded"),
+    ),
+    Mutation(
+        "a decoded scale without its lower limit",
+        "models",
+        "scale = self.floor + self.start * tf.exp(h)",
+        "scale = self.start * tf.exp(h)",
+        of_gray_levels("a_decoded_scale_stays_above_its_lower_limit_and_starts_at_a_standard_deviation_of_a_half"),
+    ),
+    Mutation(
+        "channels of the decoder not counted",
+        "models",
+        "if channels != images.shape[-1]:",
+        "if channels < images.shape[-1]:",
+        of_gray_levels("a_decoder_with_the_wrong_number_of_channels_is_refused"),
+    ),
+    Mutation(
+        "bins of gray levels twice as wide",
+        "models",
+        "HALF = 0.5 / 255",
+        "HALF = 1 / 255",
+        of_family("discretized"),
+    ),
+    Mutation(
+        "width of the bin left out of the discretized logistic",
+        "models",
+        "below_high + tf.math.log(-tf.math.expm1(-2 * HALF / scale))",
+        "below_high",
+        of_family("discretized"),
+    ),
+    Mutation(
+        "the tail below black left out",
+        "models",
+        "log_mass = tf.where(grays < HALF, below_high, log_mass)",
+        "log_mass = tf.where(grays < -HALF, below_high, log_mass)",
+        of_family("discretized"),
+    ),
+    Mutation(
+        "the tail above white left out",
+        "models",
+        "return tf.where(grays > 1 - HALF, above_low, log_mass)",
+        "return tf.where(grays > 1 + HALF, above_low, log_mass)",
+        of_family("discretized"),
+    ),
+    Mutation(
+        "mean of a discretized logistic not clipped",
+        "models",
+        "return scale * (tf.math.softplus(loc / scale) - tf.math.softplus((loc - 1) / scale))",
+        "return loc + 0 * scale",
+        without_fixtures(test_likelihoods.test_the_mean_of_a_discretized_logistic_is_that_over_its_levels, -0.2, 0.05),
+    ),
+    Mutation(
+        "grays between the levels taken for levels",
+        "models",
+        "tf.round(255 * images)) < TOLERANCE)",
+        "tf.round(255 * images)) < 1)",
+        without_fixtures(test_likelihoods.test_all_bytes_are_levels_in_single_precision_and_halves_of_them_are_not),
+    ),
+    Mutation(
+        "bits counted as nats",
+        "models",
+        "return -log_mass / (dimensions * math.log(2))",
+        "return -log_mass / dimensions",
+        without_fixtures(test_likelihoods.test_bits_per_dimension_are_eight_where_all_levels_are_equally_probable),
     ),
     Mutation(
         "cross-entropy in place of the continuous Bernoulli",

@@ -10,7 +10,7 @@ from tools import chapters, results
 PATHS = chapters.paths()
 READ = {path.stem: chapters.read(path) for path in PATHS}
 DEPENDS = "nbval-ignore-output"  # the output depends on budget, device or data
-KNOWN_TAGS = {DEPENDS, "set-up", "budget", "cover", "hide-cell", "hide-input"}
+KNOWN_TAGS = {DEPENDS, "set-up", "budget", "cover", "hide-input", chapters.SOLUTION}
 
 every_chapter = pytest.mark.parametrize("name", READ)
 
@@ -111,7 +111,7 @@ def test_tags_are_known_and_metadata_is_scrubbed(name):
     assert set(READ[name].metadata) == {"kernelspec", "language_info", chapters.RECORD}
     for cell in chapters.code_cells(READ[name]):
         assert {tag for tag in chapters.tags(cell) if not tag.startswith(results.TAG)} <= KNOWN_TAGS
-        assert set(cell.metadata) <= {"tags", "mystnb"}
+        assert set(cell.metadata) <= {"tags", "mystnb", "jupyter"}
 
 
 @every_chapter
@@ -128,6 +128,19 @@ def test_code_cells_are_short(name):
 @every_chapter
 def test_opens_with_aims_and_ends_with_summary_exercises_and_the_way_on(name):
     prose = "\n".join(cell.source for cell in READ[name].cells if cell.cell_type == "markdown")
-    for part in ("Afterwards you can", "You need", "It runs", "## Summary", "## Exercises", "## What comes next"):
+    for part in ("Afterwards you can", "You need", "It takes", "## Summary", "## Exercises", "## What comes next"):
         assert part in prose
-    assert any("hide-cell" in chapters.tags(cell) for cell in chapters.code_cells(READ[name]))
+
+
+@every_chapter
+def test_says_how_long_it_takes(name):
+    (said,) = chapters.TIME.findall(READ[name].cells[0].source)
+    assert said == chapters.time(READ[name]), "make execute"
+
+
+@every_chapter
+def test_words_need_no_macro_and_no_title_from_elsewhere(name):
+    """A notebook program knows neither the macros of the book nor the titles of other pages."""
+    for cell in READ[name].cells:
+        if cell.cell_type == "markdown":
+            assert not re.search(r"\\(E|KL|ELBO|Normal|Var|d)(?![A-Za-z])|\[\]\(", cell.source), cell.source

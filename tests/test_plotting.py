@@ -1,6 +1,7 @@
 """Arrays in, figures out: as many pictures as asked for, each in its place, nothing left open and nothing changed."""
 
 import os
+import re
 import sys
 import tempfile
 
@@ -12,7 +13,9 @@ from matplotlib.figure import Figure
 from nbclient import NotebookClient
 from PIL import Image, ImageSequence
 
-from vaecourse import plotting
+from tools import chapters
+from vaecourse import plotting, recipes
+from vaecourse.course import ruler
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.uniform(size=(6, 5, 4, 1))
@@ -313,3 +316,84 @@ def test_a_notebook_shows_figures_of_its_own_after_ours():
     NotebookClient(notebook, kernel_name="python3").execute()
     for cell in notebook.cells[1:]:
         assert any("image/png" in output.get("data", {}) for output in cell.outputs)
+
+
+# --- the nats ruler -----------------------------------------------------------------------------------------------
+
+
+def texts(figure: Figure) -> dict[str, tuple[float, float]]:
+    """What is written on a ruler, on one line each, and where."""
+    (axis,) = figure.axes
+    return {" ".join(text.get_text().split()): text.get_position() for text in axis.texts}
+
+
+def test_the_ruler_shows_every_mark_with_its_cost_on_its_side():
+    written = texts(ruler.nats_ruler())
+    for marks, side in ((ruler.THRESHOLDED, 1), (ruler.DRAWN, -1)):
+        for mark in marks:
+            assert side * written[f"{mark.name} {mark.cost:.1f}"][1] > 0
+            assert mark.source
+    assert plt.get_fignums() == []
+
+
+def test_the_ruler_says_where_the_reader_is_and_shows_pictures():
+    here = {"wide network": 99.25}
+    pictures = {"wide network": IMAGES[0], "fair coins": np.zeros((3, 3), np.uint8)}
+    before = ruler.nats_ruler(here)
+    figure = ruler.nats_ruler(here, pictures)
+    assert "you are here: wide network 99.2" in texts(figure)
+    assert "you are here" not in " ".join(texts(ruler.nats_ruler()))
+    assert len(figure.axes[0].artists) == len(before.axes[0].artists) + 2
+    assert figure.get_figheight() > before.get_figheight()
+
+
+@pytest.mark.parametrize(
+    ("here", "images", "error", "message"),
+    [
+        ({"mine": -120.0}, None, ValueError, "expected a cost from 0 to 570 nats, got -120 for 'mine'"),
+        ({"mine": 1e4}, None, ValueError, "got 10000 for 'mine'"),
+        ({"mine": np.nan}, None, ValueError, "got nan for 'mine'"),
+        ({"mine": 1.0}, {"yours": IMAGES[0]}, ValueError, "no mark for the picture of yours"),
+        (None, {"fair coins": IMAGES}, ValueError, "expected at least one of images"),
+        (None, {"fair coins": np.zeros((3, 3), int)}, TypeError, "got int64"),
+    ],
+)
+def test_what_is_not_on_the_ruler_is_refused(here, images, error, message):
+    with pytest.raises(error, match=message):
+        ruler.nats_ruler(here, images)
+
+
+@pytest.mark.parametrize(
+    "costs", [[100.0], [100, 101, 102], [0, 300, 570], [5, 5, 5, 560], [90, 101, 148, 157, 206, 543]]
+)
+def test_labels_stand_apart_in_order_and_as_near_as_they_can(costs):
+    places = ruler.spread(costs, gap=50)
+    assert (np.diff(places) >= 50 - 1e-9).all()
+    assert places.min() >= 25 - 1e-9
+    assert places.max() <= 545 + 1e-9
+    for _ in range(200):
+        other = np.sort(RNG.uniform(25, 545, len(costs)))
+        if (np.diff(other) >= 50).all():
+            assert ((places - costs) ** 2).sum() <= ((other - costs) ** 2).sum() + 1e-9
+
+
+def test_many_labels_stand_on_the_ruler_closer_to_each_other():
+    places = ruler.spread(np.full(20, 100.0), gap=50)
+    np.testing.assert_allclose(places, 570 / 20 * (np.arange(20) + 0.5))
+
+
+def test_costs_are_found_by_name():
+    assert ruler.cost("fair coins") == pytest.approx(543.43, abs=0.005)
+    assert ruler.cost("2 latents, tutorial") == -recipes.get("tf-cvae").published
+    assert isinstance(ruler.THRESHOLDED[0], ruler.Mark)
+    with pytest.raises(ValueError, match="unknown mark 'dice'; there are fair coins, "):
+        ruler.cost("dice")
+
+
+def test_what_the_ruler_owes_to_a_chapter_is_what_the_chapter_printed():
+    cells = chapters.code_cells(chapters.read(chapters.ROOT / "book" / "chapters" / "setup.ipynb"))
+    printed = "\n".join(out.text for cell in cells for out in cell.outputs if out.output_type == "stream")
+    numbers = [float(number) for number in re.findall(r"\d+\.\d+", printed)]
+    for mark in (*ruler.THRESHOLDED, *ruler.DRAWN):
+        if mark.source == "setup":
+            assert min(abs(number - mark.cost) for number in numbers) <= 0.06, mark

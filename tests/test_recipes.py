@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from benchmarks import report, targets
 from vaecourse import VAE, course, data, likelihoods, models, networks, recipes, specimens
 
 each_recipe = pytest.mark.parametrize("name", recipes.RECIPES)
@@ -68,6 +69,20 @@ def test_a_recipe_has_a_band_for_every_mode(name):
 def test_the_published_number_is_within_the_band_of_the_full_run(name):
     recipe = recipes.get(name)
     recipe.runs["mnist/full"].elbo.check(recipe.published)
+
+
+@pytest.mark.parametrize(
+    ("name", "part", "key"),
+    [
+        ("tf-cvae", "time-to-result", "tutorial"),
+        ("tf-cvae-improved", "epochs", "improved"),
+        ("tf-cvae-fast", "time-to-result", "fast"),
+    ],
+)
+def test_the_band_of_a_full_run_is_as_wide_as_the_seeds_that_were_measured_ask_for(name, part, key):
+    elbos = targets.elbos(report.results()[part][key])
+    band, spread = recipes.get(name).runs["mnist/full"].elbo, elbos.std(ddof=1)
+    assert abs(elbos.mean() - band.reference) + 4 * spread <= band.tolerance <= 8 * spread
 
 
 @each_recipe

@@ -2,6 +2,8 @@
 
 import ast
 import hashlib
+import math
+import re
 from pathlib import Path
 
 import nbformat
@@ -13,6 +15,9 @@ ROOT = Path(__file__).parents[1]
 RECORD = "vaecourse"
 COVERS = ROOT / "book" / "_static" / "covers"
 SHOWN = 3  # of the modules that have changed since a run
+TIME = re.compile(r"^\*\*It takes\*\* .*$", re.MULTILINE)
+WORDS_A_MINUTE = 150  # of prose and code, with a look at every figure
+SOLUTION = "solution"  # the tag of a code cell that answers an exercise
 
 
 def paths() -> list[Path]:
@@ -78,3 +83,24 @@ def why_not_current(chapter: nbformat.NotebookNode) -> str:
 def title(chapter: nbformat.NotebookNode) -> str:
     """Return the first heading of a chapter."""
     return chapter.cells[0].source.splitlines()[0].lstrip("# ")
+
+
+def time(chapter: nbformat.NotebookNode) -> str:
+    """Say how long a chapter takes to read, to the next five minutes, and how long its last full run took."""
+    cells = [cell for cell in chapter.cells if not {"set-up", SOLUTION} & set(tags(cell))]
+    words = sum(len(re.findall(r"\w+", cell.source)) for cell in cells)
+    reading = f"**It takes** about {5 * math.ceil(words / WORDS_A_MINUTE / 5)} minutes to read"
+    last = record(chapter)
+    if not last:
+        return f"{reading}."
+    minutes = round(last["seconds"] / 60)
+    running = "less than a minute" if last["seconds"] < 60 else f"{minutes} minute{'s' if minutes > 1 else ''}"
+    return f"{reading}, and {running} to run on {last['device'].replace('2 CPU', 'two CPU')}."
+
+
+def set_time(chapter: nbformat.NotebookNode) -> bool:
+    """Write how long a chapter takes into its first cell, and return whether that changed the cell."""
+    first = chapter.cells[0]
+    said = TIME.sub(time(chapter), first.source)
+    changed, first.source = said != first.source, said
+    return changed

@@ -2,11 +2,13 @@
 
 `make execute` runs the chapters whose outputs are not current: those that have never run in full, and those of which
 cells, or modules that they use, have changed since.  `CHAPTER=elbo` runs that one in any case, `CHAPTER=all` runs all.
+Whatever runs, every chapter is told how long it takes to read and to run, which it says on top.
 """
 
 import base64
 import contextlib
 import datetime
+import io
 import os
 import sys
 import time
@@ -15,10 +17,14 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+from PIL import Image
 
 from tools import chapters
 
 ALL = "all"
+CARD = 640  # pixels of the longer side
+SHARP = "--InlineBackend.figure_formats=retina"
+"""Figures have two pixels for one of the page, as modern screens do."""
 
 
 def main(names: list[str]) -> None:
@@ -39,6 +45,8 @@ def main(names: list[str]) -> None:
 
         data.load("mnist")  # raises where there is no real MNIST
     failed = [name for name in due if not succeeds(known[name])]
+    for path in known.values():
+        update_the_time(path)
     update_the_readme()
     if failed:
         sys.exit(f"failed, and left as they were: {', '.join(failed)}")
@@ -62,6 +70,13 @@ def succeeds(path: Path) -> bool:
     return True
 
 
+def update_the_time(path: Path) -> None:
+    """Bring the sentence up to date that says how long a chapter takes."""
+    chapter = chapters.read(path)
+    if chapters.set_time(chapter):
+        replace(path, (nbformat.writes(chapter) + "\n").encode())
+
+
 def update_the_readme() -> None:
     """Bring the table of results up to date, unless a chapter that it needs has not run yet."""
     from tools import results
@@ -81,13 +96,19 @@ def execute(path: Path) -> float:
     chapter = chapters.read(path)
     modules = chapters.module_digests(chapter)
     client = NotebookClient(
-        chapter, timeout=None, kernel_name="python3", record_timing=False, resources={"metadata": {"path": path.parent}}
+        chapter,
+        timeout=None,
+        kernel_name="python3",
+        extra_arguments=[SHARP],
+        record_timing=False,
+        resources={"metadata": {"path": path.parent}},
     )
     start = time.monotonic()
     client.execute()
     seconds = time.monotonic() - start
     for cell in chapters.code_cells(chapter):
         cell.metadata.pop("execution", None)
+        leave_out_what_a_figure_returns(cell)
     chapter.metadata = nbformat.from_dict(
         {
             "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -110,11 +131,25 @@ def execute(path: Path) -> float:
     return seconds
 
 
+def leave_out_what_a_figure_returns(cell: nbformat.NotebookNode) -> None:
+    """Drop the value of a cell that draws, such as a list of ticks, where a semicolon was forgotten."""
+
+    def is_picture(output: nbformat.NotebookNode) -> bool:
+        return any(mime.startswith("image/") for mime in output.get("data", {}))
+
+    if any(is_picture(output) for output in cell.outputs):
+        cell.outputs = [o for o in cell.outputs if o.output_type != "execute_result" or is_picture(o)]
+
+
 def picture_of_the_cover(chapter: nbformat.NotebookNode) -> bytes:
-    """Return the figure of the cell tagged `cover`: the picture by which the index shows the chapter."""
+    """Return the figure of the cell tagged `cover`, in the size of a card: by it the index shows the chapter."""
     (cell,) = [cell for cell in chapters.code_cells(chapter) if "cover" in chapters.tags(cell)]
     (png,) = [output.data["image/png"] for output in cell.outputs if "image/png" in output.get("data", {})]
-    return base64.b64decode(png)
+    picture = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB")
+    picture.thumbnail((CARD, CARD))
+    small = io.BytesIO()
+    picture.save(small, "PNG", optimize=True)
+    return small.getvalue()
 
 
 def replace(target: Path, content: bytes) -> None:

@@ -42,13 +42,17 @@ def table(source: Callable[[str, str], str]) -> str:
 
 def for_book() -> str:
     """Return the table as the book shows it, with citations and links."""
-    return table(lambda key, chapter: f"{{cite:t}}`{key}`, [](/book/chapters/{chapter}.ipynb)")
+    return table(lambda key, chapter: f"{{cite:t}}`{key}`, [{_name(chapter)}](/book/chapters/{chapter}.ipynb)")
 
 
 def for_readme() -> str:
     """Return the table as the README shows it."""
-    titles = {path.stem: chapters.title(chapters.read(path)) for path in chapters.paths()}
-    return table(lambda _, chapter: f"[{titles[chapter]}](book/chapters/{chapter}.ipynb)")
+    return table(lambda _, chapter: f"[{_name(chapter)}](book/chapters/{chapter}.ipynb)")
+
+
+def _name(chapter: str) -> str:
+    """Return the title of a chapter up to a colon."""
+    return chapters.title(chapters.read(chapters.ROOT / "book" / "chapters" / f"{chapter}.ipynb")).partition(":")[0]
 
 
 def update_readme() -> None:

@@ -1,10 +1,11 @@
-"""Sphinx extension of this book: tables, links by short names, no buttons that lead nowhere."""
+"""Sphinx extension of this book: tables, cards, short links, no buttons that lead nowhere."""
 
 import contextlib
 import pkgutil
 import sys
 from pathlib import Path
 
+import yaml
 from docutils import nodes
 from docutils.parsers.rst import Directive
 from docutils.statemachine import StringList
@@ -12,7 +13,7 @@ from sphinx.util import logging
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # Sphinx runs from anywhere
 
-from tools import address, chapters
+from tools import address, cards, chapters, numbers
 
 
 class RunTable(Directive):
@@ -76,6 +77,24 @@ class ResultsTable(Directive):
         return container.children
 
 
+class NumbersTable(ResultsTable):
+    """A table of numbers to compare with, by its name in `tools.numbers`."""
+
+    required_arguments = 1
+
+    def _markdown(self):
+        return numbers.table(self.arguments[0])
+
+
+class ChapterCards(ResultsTable):
+    """Cards of chapters: the content has a line for each, `name: what is said about it`."""
+
+    has_content = True
+
+    def _markdown(self):
+        return cards.grid(yaml.safe_load("\n".join(self.content)))
+
+
 class SpeedTable(ResultsTable):
     """A table of what `make bench` measured, by its name in `benchmarks.report`."""
 
@@ -126,6 +145,8 @@ def setup(app):
     app.add_directive("run-table", RunTable)
     app.add_directive("results-table", ResultsTable)
     app.add_directive("speed-table", SpeedTable)
+    app.add_directive("numbers-table", NumbersTable)
+    app.add_directive("chapter-cards", ChapterCards)
     app.connect("missing-reference", link_by_short_name)
     app.connect("config-inited", hide_buttons_without_address)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,6 +1,6 @@
 """What only the course needs: budgets, recipes of the sources, models broken on purpose, the program of 2017, plots.
 
-`plotting` is imported by whoever draws: it alone needs matplotlib and imageio.
+`plotting` and `ruler` are imported by whoever draws: they alone need matplotlib and imageio.
 """
 
 from vaecourse.course import graph_era, recipes, specimens

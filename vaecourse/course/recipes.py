@@ -8,6 +8,9 @@ from typing import Any
 from vaecourse.course.recipe import Band, Recipe, Run
 from vaecourse.data.names import known
 
+# In full, the bands of the tf-cvae recipes are wide enough for other seeds, and so for other machines: at least four
+# standard deviations of the seeds that `make bench` trained, on either side of their mean.
+
 
 def _losses(first: Band, last: Band) -> dict[str, Band]:
     return {"training loss, first epoch": first, "training loss, last epoch": last}
@@ -63,7 +66,7 @@ RECIPES: dict[str, Recipe] = {
         learning_rate=1e-4,
         published=-157.02,
         runs={
-            "mnist/full": Run(10, 60_000, 10_000, Band(-157.0, 2.5)),
+            "mnist/full": Run(10, 60_000, 10_000, Band(-156.6, 1.2)),
             "mnist/quick": Run(1, 10_000, 2_000, Band(-225.0, 15.0)),
             "digits/quick": Run(8, 1_500, 297, Band(-314.0, 10.0)),
         },
@@ -75,7 +78,7 @@ RECIPES: dict[str, Recipe] = {
         schedule="cosine",
         warmup=0.1,
         runs={
-            "mnist/full": Run(10, 60_000, 10_000, Band(-148.0, 2.0)),
+            "mnist/full": Run(10, 60_000, 10_000, Band(-148.0, 1.4)),
             "mnist/quick": Run(1, 10_000, 2_000, Band(-180.0, 6.0)),
             "digits/quick": Run(8, 1_500, 297, Band(-240.0, 15.0)),
         },
@@ -86,9 +89,11 @@ RECIPES: dict[str, Recipe] = {
         learning_rate=5e-3,
         beta_2=0.98,
         schedule="linear",
-        warmup=0.3,  # with 0.1 or 0.2 one seed of five falls short of the published value by nats
+        # Chosen by the test ELBO of seeds 0 to 4: with 0.1 or 0.2 one of them falls short of the published value by
+        # nats.  So these five prove nothing about the choice; the chapter tries it on seeds of its own.
+        warmup=0.3,
         runs={
-            "mnist/full": Run(1, 44_000, 10_000, Band(-156.4, 0.6)),
+            "mnist/full": Run(1, 44_000, 10_000, Band(-156.1, 2.2)),
             "mnist/quick": Run(1, 10_000, 2_000, Band(-167.3, 4.0)),
             "digits/quick": Run(8, 1_500, 297, Band(-220.4, 10.0)),
         },

@@ -1,6 +1,6 @@
 """The variational autoencoder and its relatives, with their parts: objectives, likelihoods, networks, layers."""
 
-from vaecourse.models import likelihoods, linear_gaussian, networks, objectives
+from vaecourse.models import likelihoods, linear_gaussian, networks, objectives, pixels
 from vaecourse.models.digits import ConditionalVAE, DigitVAE, SemiSupervisedVAE
 from vaecourse.models.flows import CouplingFlow, FlowVAE
 from vaecourse.models.importance import GRADIENTS, ImportanceWeightedVAE
@@ -23,4 +23,5 @@ __all__ = [
     "linear_gaussian",
     "networks",
     "objectives",
+    "pixels",
 ]

@@ -5,7 +5,6 @@ called on a decoder's output it returns the mean image.  `distribution(output)` 
 events are whole images, so that its `log_prob` is summed over pixels: shape `(batch,)`, in nats.
 """
 
-import functools
 from typing import Any
 
 import keras
@@ -14,62 +13,12 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from vaecourse.data.names import known
-from vaecourse.training import errors
+from vaecourse.models import pixels
+from vaecourse.models.pixels import PACKAGE, Likelihood
+from vaecourse.models.pixels import bits_per_dimension as bits_per_dimension
+from vaecourse.models.pixels import gray_level_log_mass as gray_level_log_mass
 
-tfb, tfd = tfp.bijectors, tfp.distributions
-
-PACKAGE = "vaecourse"
-
-
-class Likelihood(keras.layers.Layer):
-    """What the likelihoods share: images of any shape as events, and a check of the images they can be asked about."""
-
-    support = "[0, 1]"
-
-    def distribution(self, output: tf.Tensor) -> tfp.distributions.Distribution:
-        """Return p(x|z) for the decoder output `(batch, height, width, channels)`: events are images."""
-        return tfd.Independent(self.pixels(output), reinterpreted_batch_ndims=3)
-
-    def pixels(self, output: tf.Tensor) -> tfp.distributions.Distribution:
-        """Return the distributions of the single pixels, of the shape of `output`."""
-        raise NotImplementedError
-
-    def log_prob(self, output: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
-        """Log p(x|z) per image in nats; leading axes of `output` beyond those of `images` are samples of z."""
-        return tf.reduce_sum(self.pixels(output).log_prob(images), axis=(-3, -2, -1))
-
-    def call(self, output: tf.Tensor) -> tf.Tensor:
-        return self.pixels(output).mean()
-
-    def compute_output_shape(self, input_shape: tuple) -> tuple:
-        return input_shape
-
-    def supports(self, images: tf.Tensor) -> tf.Tensor:
-        """Return whether all pixels of a batch are in the support, a bool scalar."""
-        return tf.reduce_all((images >= 0) & (images <= 1))  # NaN fails the comparison, too
-
-    def requirement(self, images: tf.Tensor) -> tf.Operation | None:
-        """Return the assertion that a batch is in the support, for compiled steps."""
-        sentence = (
-            f"{type(self).__name__} expects pixels in {self.support}, got a batch with pixels from {{}} to {{}}; "
-            "vaecourse.data.scale turns uint8 images into grays, vaecourse.data.binarize grays into zeros and ones"
-        )
-        ends = tf.reduce_min(images), tf.reduce_max(images)
-        return errors.require(self.supports(images), ValueError, sentence, *ends)
-
-    def check(self, images: np.ndarray) -> None:
-        """Raise `ValueError` if there is no image, or pixels are not finite or outside the likelihood's support."""
-        images = np.asarray(images)
-        if not images.size:
-            raise ValueError("expected at least one image")
-        low, high = images.min(), images.max()  # NaN if a pixel is
-        if not (np.isfinite(low) and np.isfinite(high)):
-            raise ValueError("the images contain NaN or infinite pixels")
-        if low < 0 or high > 1:
-            raise ValueError(
-                f"{type(self).__name__} expects pixels in {self.support}, got {low:g} to {high:g}; "
-                "vaecourse.data.scale turns uint8 images into grays"
-            )
+tfd = tfp.distributions
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
@@ -93,7 +42,11 @@ class Bernoulli(Likelihood):
             raise ValueError(f"expected 'sigmoid' or 'rectified' for probability, got {probability!r}")
         self.grays = grays
         self.probability = probability
-        self.support = "[0, 1]" if grays else "{0, 1}"
+        if not grays:
+            self.support = "{0, 1}"
+            self.hint = (
+                "binarize them (vaecourse.data.binarize), or pass grays=True to train on the cross-entropy of grays"
+            )
 
     def pixels(self, output: tf.Tensor) -> tfp.distributions.Distribution:
         if self.probability == "rectified":
@@ -112,14 +65,6 @@ class Bernoulli(Likelihood):
     def supports(self, images: tf.Tensor) -> tf.Tensor:
         return super().supports(images) if self.grays else tf.reduce_all((images == 0) | (images == 1))
 
-    def check(self, images: np.ndarray) -> None:
-        super().check(images)
-        if not self.grays and not ((images == 0) | (images == 1)).all():
-            raise ValueError(
-                "Bernoulli expects pixels in {0, 1}, got grays; binarize them (vaecourse.data.binarize), "
-                "or pass grays=True to train on the cross-entropy of grays"
-            )
-
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "grays": self.grays, "probability": self.probability}
 
@@ -135,57 +80,140 @@ class ContinuousBernoulli(Likelihood):
         return tfd.ContinuousBernoulli(logits=output, dtype=output.dtype)
 
 
-@keras.saving.register_keras_serializable(PACKAGE)
-class Gaussian(Likelihood):
-    r"""Grays with density N(x; mean, σ²): log p(x|z) = −Σ [(x − mean)²/2σ² + ln σ + ½ ln 2π].
+class LocationScale(Likelihood):
+    r"""What the likelihoods of grays share that have a location and a scale for each pixel.
 
     Parameters
     ----------
-    scale : float or {"learned", "learned per pixel"}
-        σ, fixed; or one σ for all pixels, or one for each, learned with the other weights from σ = ½.
-        A σ per pixel has no optimum on MNIST: the density of a pixel that never changes grows without bound.
+    scale : float or {"learned", "learned per pixel", "decoded"}
+        A number is fixed.  Learned is one scale for all pixels, or one for each, beginning at a standard deviation of
+        ½.  A decoded scale is a function of z, and the decoder has two heads: of its channels, twice those of the
+        images, the first half are for the locations, and the second half, h, for the scales: `floor` + c exp(h), with a
+        constant c that makes the standard deviation about ½ at h = 0.
     mean : {"sigmoid", "linear"}
-        How the decoder's output becomes the mean.
+        How the decoder's output becomes the location.
+    floor : float
+        Lower limit of a decoded scale; without it, the density of a pixel that is hit grows without bound.  By default
+        it is one gray level.
+
+    Raises
+    ------
+    ValueError
+        If an option has no such value; later, if the decoder's channels are not those that the images and the scale
+        ask for.
     """
 
-    def __init__(self, scale: float | str = 0.5, mean: str = "sigmoid", **kwargs: Any) -> None:
+    start = 0.5
+
+    def __init__(self, scale: float | str, mean: str, floor: float = 1 / 255, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if isinstance(scale, str) and scale not in ("learned", "learned per pixel"):
-            raise ValueError(f"expected a number, 'learned' or 'learned per pixel' for scale, got {scale!r}")
+        names = ("learned", "learned per pixel", "decoded")
+        if isinstance(scale, str) and scale not in names:
+            raise ValueError(f"expected a number, or one of {', '.join(names)} for scale, got {scale!r}")
         if not isinstance(scale, str) and not (np.isfinite(scale) and scale > 0):
             raise ValueError(f"expected a positive, finite scale, got {scale!r}")
         if mean not in ("sigmoid", "linear"):
             raise ValueError(f"expected 'sigmoid' or 'linear' for mean, got {mean!r}")
-        self.scale = scale
-        self.mean = mean
+        if not (np.isfinite(floor) and floor > 0):
+            raise ValueError(f"expected a positive, finite floor of the scale, got {floor!r}")
+        self.scale, self.mean, self.floor = scale, mean, floor
 
     def build(self, input_shape: tuple) -> None:
-        if isinstance(self.scale, str):
+        self.compute_output_shape(input_shape)  # refuses an odd number of channels
+        if self.scale in ("learned", "learned per pixel"):
             shape = () if self.scale == "learned" else tuple(input_shape[-3:])
-            self.log_scale = self.add_weight(
-                name="log_scale", shape=shape, initializer=keras.initializers.Constant(np.log(0.5)), dtype="float32"
-            )
+            initializer = keras.initializers.Constant(np.log(self.start))
+            self.log_scale = self.add_weight(name="log_scale", shape=shape, initializer=initializer, dtype="float32")
 
     @property
     def sigma(self) -> tf.Tensor:
-        """σ as it stands: a scalar, or `(height, width, channels)` per pixel."""
+        """The scale as it stands: a scalar, or `(height, width, channels)` per pixel; a decoded one depends on z."""
+        if self.scale == "decoded":
+            raise ValueError("a decoded scale depends on z; see the distributions that pixels(output) returns")
         return tf.exp(tf.convert_to_tensor(self.log_scale)) if isinstance(self.scale, str) else tf.constant(self.scale)
 
-    def pixels(self, output: tf.Tensor) -> tfp.distributions.Distribution:
-        mean = tf.sigmoid(output) if self.mean == "sigmoid" else output
-        return tfd.Normal(mean, tf.cast(self.sigma, output.dtype))
+    def location_and_scale(self, output: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return both for every pixel, for the decoder output `(..., height, width, channels)`."""
+        if self.scale == "decoded":
+            output, h = tf.split(output, 2, axis=-1)
+            scale = self.floor + self.start * tf.exp(h)
+        else:
+            scale = tf.cast(self.sigma, output.dtype)
+        return tf.sigmoid(output) if self.mean == "sigmoid" else output, scale
+
+    def log_prob(self, output: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
+        channels = self.compute_output_shape(output.shape)[-1]
+        if channels != images.shape[-1]:
+            needed = images.shape[-1] * (2 if self.scale == "decoded" else 1)
+            raise ValueError(f"expected {needed} channels of the decoder for these images, got {output.shape[-1]}")
+        return super().log_prob(output, images)
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        if self.scale != "decoded":
+            return input_shape
+        *others, channels = input_shape
+        if channels % 2:
+            raise ValueError(
+                f"a decoded scale needs a decoder with two heads, so an even number of channels; got {channels}"
+            )
+        return (*others, channels // 2)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "scale": self.scale, "mean": self.mean}
+        return {**super().get_config(), "scale": self.scale, "mean": self.mean, "floor": self.floor}
 
 
-_LIKELIHOODS = {"bernoulli": Bernoulli, "continuous_bernoulli": ContinuousBernoulli, "gaussian": Gaussian}
+@keras.saving.register_keras_serializable(PACKAGE)
+class Gaussian(LocationScale):
+    r"""Grays with density N(x; mean, σ²): log p(x|z) = −Σ [(x − mean)²/2σ² + ln σ + ½ ln 2π].
+
+    Parameters as for :class:`LocationScale`.  A learned σ per pixel has no optimum on MNIST: the density of a pixel
+    that never changes grows without bound, as that of a decoded σ would but for its lower limit.
+    """
+
+    def __init__(self, scale: float | str = 0.5, mean: str = "sigmoid", **kwargs: Any) -> None:
+        super().__init__(scale, mean, **kwargs)
+
+    def pixels(self, output: tf.Tensor) -> tfp.distributions.Distribution:
+        return tfd.Normal(*self.location_and_scale(output))
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class DiscretizedLogistic(LocationScale):
+    r"""The 256 gray levels, with the masses of a logistic density in their bins :cite:p:`kingma2016,salimans2017`.
+
+    With the sigmoid S, the location m and the scale s of a pixel,
+    log p(x|z) = Σ ln[S((x + ½/255 − m)/s) − S((x − ½/255 − m)/s)].  The bins of 0 and 1 are open and take the tails, so
+    that locations below 0 or above 1 make sense, and the mean is linear by default.  The value is the log of a
+    probability, never positive.  Parameters as for :class:`LocationScale`; the standard deviation is πs/√3.
+    """
+
+    support = "{0, 1/255, …, 1}"
+    hint = "vaecourse.data.scale turns uint8 images into such grays"
+    start = 0.5 * 3**0.5 / np.pi
+
+    def __init__(self, scale: float | str = "learned", mean: str = "linear", **kwargs: Any) -> None:
+        super().__init__(scale, mean, **kwargs)
+
+    def pixels(self, output: tf.Tensor) -> tfp.distributions.Distribution:
+        return pixels.DiscretizedLogistic(*self.location_and_scale(output))
+
+    def supports(self, images: tf.Tensor) -> tf.Tensor:
+        return super().supports(images) & pixels.are_levels(images)
+
+
+_LIKELIHOODS = {
+    "bernoulli": Bernoulli,
+    "continuous_bernoulli": ContinuousBernoulli,
+    "gaussian": Gaussian,
+    "discretized_logistic": DiscretizedLogistic,
+}
 
 
 def get(likelihood: str | Likelihood, **options: Any) -> Likelihood:
     """Return a likelihood by name, built with `options`; or the likelihood that was given, as it is.
 
-    The names are ``"bernoulli"``, ``"continuous_bernoulli"`` and ``"gaussian"``.
+    The names are ``"bernoulli"``, ``"continuous_bernoulli"``, ``"gaussian"`` and
+    ``"discretized_logistic"``.
 
     Raises
     ------
@@ -195,46 +223,3 @@ def get(likelihood: str | Likelihood, **options: Any) -> Likelihood:
     if isinstance(likelihood, Likelihood):
         return likelihood
     return _LIKELIHOODS[known(likelihood, _LIKELIHOODS, "likelihood")](**options)
-
-
-def gray_level_log_mass(pixels: tfp.distributions.Distribution, images: np.ndarray) -> tf.Tensor:
-    r"""Log of the probability that each image takes its 256 gray levels, per image in nats.
-
-    A density has the unit 1/gray and may be arbitrarily large; a probability has none and is at most 1.  The mass of
-    level k is the integral of the density over the bin of width 1/255 around k/255; the outermost bins take the tails.
-    In this unit densities of different families can be compared.
-
-    Parameters
-    ----------
-    pixels : tfd.Distribution
-        Continuous, of the shape of the images: :meth:`Likelihood.pixels`.
-    images : array `(batch, height, width, channels)`
-        Grays that are multiples of 1/255.
-
-    Raises
-    ------
-    ValueError
-        If an image has pixels between the gray levels.
-    """
-    levels = np.asarray(images, np.float64) * 255
-    if np.abs(levels - np.rint(levels)).max() > 1e-3:
-        raise ValueError("expected grays that are multiples of 1/255; these images have pixels in between")
-    constant = functools.partial(tf.constant, dtype=pixels.dtype)
-    levels = constant(np.rint(levels))
-    if isinstance(pixels, tfd.ContinuousBernoulli):
-        log_mass = _continuous_bernoulli_log_mass(pixels.logits, levels)
-    else:
-        on_levels = tfb.Shift(constant(-0.5))(tfb.Scale(constant(255)))(pixels)
-        log_mass = tfd.QuantizedDistribution(on_levels, low=constant(0), high=constant(255)).log_prob(levels)
-    return tf.reduce_sum(log_mass, axis=(-3, -2, -1))
-
-
-def _continuous_bernoulli_log_mass(logits: tf.Tensor, levels: tf.Tensor) -> tf.Tensor:
-    """Log of the integral of the density, proportional to exp(logits · x) on [0, 1], over the bin of each level.
-
-    Differences of the cumulative distribution, as TFP would take them, vanish where the logits are large.
-    """
-    low, high = tf.maximum(levels - 0.5, 0) / 255, tf.minimum(levels + 0.5, 255) / 255
-    rate = tf.maximum(tf.abs(logits), 1e-6)  # the density falls at this rate, away from 0 or from 1
-    start = tf.where(logits < 0, low, 1 - high)
-    return -rate * start + tf.math.log(tf.math.expm1(-rate * (high - low)) / tf.math.expm1(-rate))
