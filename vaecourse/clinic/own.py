@@ -22,7 +22,7 @@ from vaecourse.clinic import rehearsals
 READINGS = ("log σ²", "log σ", "σ", "σ²", "σ before a softplus", "σ² before a softplus")
 """What the second thing that an encoder says of a posterior may be."""
 
-_CHUNK = 1000  # images in one rehearsal, where more are asked about
+_CHUNK = 10_000  # images in one rehearsal, where more are asked about
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,8 @@ class _Adapted:
     def __init__(self, model: keras.Model, batch: Callable) -> None:
         self.model, self.batch, self.outputs = model, batch, 0
         eager = getattr(model, "run_eagerly", False)
-        self._compiled = self._loss_of_parts if eager else tf.function(self._loss_of_parts, reduce_retracing=True)
+        parts = self._loss_of_parts  # compiled as Keras compiles a step, without AutoGraph
+        self._compiled = parts if eager else tf.function(parts, autograph=False)
 
     def as_own(self, reading: str | None) -> OwnModel:
         names = ("encode", "decode", "loss", "loss_of_parts", "sampler")
