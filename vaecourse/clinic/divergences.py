@@ -22,6 +22,7 @@ MEANS = 6.0
 """How far from the prior's mean the posteriors go, in its standard deviations: 18 nats of KL."""
 
 _SLACK = 3e-4  # nats: an error of the KL that nobody would call a floor
+_HIDDEN = 0.1  # nats: where rounding hides more, free bits and targets in use would not be seen
 
 
 class Reading(NamedTuple):
@@ -111,7 +112,7 @@ def divergence(
     return probing.summed(0.5 * (ratio - 2 * np.log(deviation) + np.log(prior_variance) - 1))
 
 
-def kl_term(loss: Callable[[np.ndarray, np.ndarray], np.ndarray], shape: tuple[int, int]) -> KLTerm:
+def kl_term(loss: Callable[[np.ndarray, np.ndarray], np.ndarray], shape: tuple[int, ...]) -> KLTerm:
     """Find out which KL a loss contains.
 
     Parameters
@@ -134,6 +135,10 @@ def kl_term(loss: Callable[[np.ndarray, np.ndarray], np.ndarray], shape: tuple[i
     term = term or _to_another_prior(stacks, losses)
     if term is None:
         return KLTerm("other", notes=_what_it_is_not(loss, shape))
+    hidden = 4 * probing.rounding_error(loss(*term.at_the_prior(shape))) / abs(term.slope)
+    if hidden > _HIDDEN:
+        smallest = f"rounding of the loss hides {hidden:.2g} nats of it, and with them a floor or a target"
+        return KLTerm("other", slope=term.slope, intercept=term.intercept, notes=(smallest,))
     broken = _where_it_breaks(loss, term, shape)
     if not broken:
         return term
@@ -157,7 +162,7 @@ def _to_another_prior(stacks: probing.Stacks, losses: np.ndarray) -> KLTerm | No
             continue
         prior_mean, prior_variance = -of_mean / (2 * of_square), of_logarithm / of_square
         prior_mean *= bool(prior_mean**2 > 1e-5 * prior_variance)  # what rounding leaves of none
-        features = divergence(name, *stacks, prior_mean, prior_variance)
+        features = divergence(name, mean, second, prior_mean, prior_variance)
         intercept, slope = (float(c) for c in np.polynomial.polynomial.polyfit(features, losses, 1))
         if np.std(losses - slope * features - intercept) < probing.TOLERANCE * np.std(losses):
             best, unexplained = KLTerm("kl", name, prior_mean, prior_variance, slope, intercept), residual

@@ -83,7 +83,8 @@ class Prober:
             for rest, stack in zip(self._at_rest, filled, strict=True)
         ]
         with np.errstate(all="ignore"):  # not finite is refused below, or an answer
-            losses = [[self._number(self.loss(*probe, *noise)) for noise in self.noises] for probe in zip(*filled)]
+            calls = zip(*filled, strict=True)
+            losses = [[self._number(self.loss(*call, *noise)) for noise in self.noises] for call in calls]
         if finite and not np.isfinite(losses).all():
             raise ValueError("the loss is not finite at legal arguments; does it take (x, output, mean, logvar)?")
         return np.mean(losses, axis=1)

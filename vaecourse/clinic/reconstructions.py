@@ -86,13 +86,9 @@ def _where_it_breaks(probe: probing.Prober, line: probing.Line[Name]) -> str:
     rng, shape = np.random.default_rng(12), (probing.PROBES, *probe.images)
     gray, outputs = probing.paired_stacks(probe.images, (0, 1), (-1, 1), stream=13)
     black_and_white = (gray > 0.5).astype(np.float32)
-    reads = line.name[1]
+    reads, slack = line.name[1], 1e-5 * math.prod(probe.images[1:])
     if reads == "probability":
-        wide = _sigmoid(6.9 * outputs)
-        tries = [
-            ("for outputs from 0.03 to 0.97", black_and_white, wide),
-            ("for outputs from 0.03 to 0.97", gray, wide),
-        ]
+        tries = [("for outputs from 0.03 to 0.97", x, _sigmoid(6.9 * outputs)) for x in (gray, black_and_white)]
     else:
         wide, near = _WIDE[reads] * outputs, (0.05 * rng.uniform(-1, 1, shape)).astype(np.float32)
         tries = [("for outputs between 0 and 1", x, wide) for x in (gray, black_and_white)]
@@ -104,10 +100,7 @@ def _where_it_breaks(probe: probing.Prober, line: probing.Line[Name]) -> str:
         if math.isnan(line.intercept):
             if probing.best_line(energy, [line.name], (x, output), losses) is None:
                 return where
-        elif not (
-            np.isfinite(losses).all()
-            and probing.continues(line, features, losses, 1e-5 * math.prod(probe.images[1:])).all()
-        ):
+        elif not (np.isfinite(losses).all() and probing.continues(line, features, losses, slack).all()):
             return where
     return ""
 
