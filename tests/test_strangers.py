@@ -8,6 +8,7 @@ import tensorflow as tf
 from strangers import PIXELS, compose, cross_entropy, verdict
 
 from vaecourse import audit
+from vaecourse.clinic import own
 
 COLOR = {"image_shape": (8, 8, 3)}
 
@@ -312,3 +313,18 @@ def test_a_flawed_sampler_is_not_vouched_for_and_its_flaw_named(name):
     )
     assert found.sampler is found.sampler_agrees is None
     assert flaw in found.notes[-1]
+
+
+def test_a_model_is_audited_by_the_loss_of_its_parts():
+    model = own.from_callables(
+        lambda x: (x, x), lambda z: z, lambda x: 0.0,
+        loss_of_parts=lambda x, p, m, v: bernoulli(x, p) + 2 * kl(m, v).sum(1),
+        sampler=lambda m, v, e: m + np.exp(v) * e,
+    )  # fmt: skip
+    found = audit.effective_objective(model, image_shape=(4, 4, 1))
+    assert found.beta == pytest.approx(2, rel=1e-3)
+    assert (found.posterior, found.sampler) == ("log σ²", "log σ")
+    with pytest.raises(TypeError, match="loss_of_parts"):
+        audit.effective_objective(own.from_callables(lambda x: (x, x), lambda z: z, lambda x: 0.0))
+    with pytest.raises(TypeError, match="from_keras"):
+        audit.effective_objective("a loss")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vaecourse.clinic import divergences, probing, reconstructions, samplers
+from vaecourse.clinic.own import OwnModel
 from vaecourse.data import IMAGE_SHAPE
 
 _LikelihoodLine = probing.Line[reconstructions.Name]
@@ -77,7 +78,7 @@ class Objective:
 
 
 def effective_objective(
-    loss: Callable,
+    loss: Callable | OwnModel,
     sampler: Callable | None = None,
     *,
     sigma2: float | None = None,
@@ -93,20 +94,24 @@ def effective_objective(
     from means over pixels or the batch, drops out of B/A: that is β for the Bernoullis, β·2σ² for a Gaussian, whose A
     is s/2σ², and β·b for a Laplace, whose A is s/b.
 
+    What fits is tried where trained models live: at log-variances from −10 to 2, close to the prior and far from it, at
+    extreme outputs.  A KL that is none on a part of that range, because of a floor, a clip or a lost sign, has no β.
+
     The scale shows in C, if that is the normalizer.  But σ² ln 2πσ² = C/(A · pixels) has a solution for almost any
     constant, and two where it is negative.  So the scale counts as known only where one of the usual s (sums or means
-    over pixels and over the batch) gives, with A, a σ² or b of which C is the normalizer.
+    over pixels, channels and the batch) gives, with A, a σ² or b of which C is the normalizer, whole or without ½ ln 2π.
 
     Parameters
     ----------
-    loss : callable
+    loss : callable or OwnModel
         ``loss(x, output, mean, logvar)`` with float32 arrays `x` and `output` `(batch, height, width, channels)`,
         `mean` and `logvar` `(batch, latent_dim)`; returns a number, whatever the reduction, or one for each image, by
         NumPy or eager TensorFlow.  A loss that needs noise takes it as a fifth argument `eps` `(batch, latent_dim)`:
-        it is probed at eps = 1 and −1, over which the mean of a sampled KL is exact.
+        it is probed at eps = 1 and −1, over which the mean of a sampled KL is exact.  Of a model, such as
+        :func:`vaecourse.clinic.own.from_keras` returns, its `loss_of_parts` and its `sampler` are taken.
     sampler : callable, optional
         ``sampler(mean, logvar, eps)``, or ``sampler(mean, logvar)`` if it draws by itself: then the moments of 40,000
-        draws decide, the deviation within five standard errors, the mean within seven.
+        draws decide, correlation and kurtosis among them.
     sigma2, b : float, optional
         The σ² of a Gaussian, or the b of a Laplace, that the author of the loss states.
     latent_dim, image_shape, batch_size : int, (height, width, channels), int
@@ -115,11 +120,23 @@ def effective_objective(
     Raises
     ------
     TypeError
-        If the loss returns no number.
+        If the loss is none, or returns no number.
     ValueError
         If it returns another shape, a value that is not finite at legal inputs, or another value at a second call; if
         `sigma2` or `b` is not positive, belongs to another family, or contradicts the normalizer of the loss.
     """
+    if isinstance(loss, OwnModel):
+        loss, sampler = loss.loss_of_parts, sampler or loss.sampler
+        if loss is None:
+            raise TypeError(
+                "the model has no loss_of_parts: an audit varies what the networks say, for which loss(x) is not enough; "
+                "vaecourse.diagnose estimates the weights of its terms from images"
+            )
+    if not callable(loss):
+        raise TypeError(
+            f"expected a loss (x, output, mean, logvar), got {type(loss).__name__}; a hand-written keras.Model goes "
+            "through vaecourse.clinic.own.from_keras"
+        )
     if latent_dim < 1 or batch_size < 2 or len(image_shape) != 3 or min(image_shape) < 1:
         sizes = f"latent_dim={latent_dim}, batch_size={batch_size}, image_shape={image_shape}"
         raise ValueError(f"expected a latent, two images, and images (height, width, channels) at least, got {sizes}")
