@@ -99,7 +99,7 @@ def effective_objective(
 
     The scale shows in C, if that is the normalizer.  But σ² ln 2πσ² = C/(A · pixels) has a solution for almost any
     constant, and two where it is negative.  So the scale counts as known only where one of the usual s (sums or means
-    over pixels, channels and the batch) gives, with A, a σ² or b of which C is the normalizer, whole or without ½ ln 2π.
+    over pixels, channels and the batch) gives, with A, a σ² or b of which C is the normalizer, or all of it but ½ ln 2π.
 
     Parameters
     ----------
@@ -125,22 +125,11 @@ def effective_objective(
         If it returns another shape, a value that is not finite at legal inputs, or another value at a second call; if
         `sigma2` or `b` is not positive, belongs to another family, or contradicts the normalizer of the loss.
     """
-    if isinstance(loss, OwnModel):
-        loss, sampler = loss.loss_of_parts, sampler or loss.sampler
-        if loss is None:
-            raise TypeError(
-                "the model has no loss_of_parts: an audit varies what the networks say, for which loss(x) is not enough; "
-                "vaecourse.diagnose estimates the weights of its terms from images"
-            )
-    if not callable(loss):
-        raise TypeError(
-            f"expected a loss (x, output, mean, logvar), got {type(loss).__name__}; a hand-written keras.Model goes "
-            "through vaecourse.clinic.own.from_keras"
-        )
+    call, sampler = _taken(loss, sampler)
     if latent_dim < 1 or batch_size < 2 or len(image_shape) != 3 or min(image_shape) < 1:
         sizes = f"latent_dim={latent_dim}, batch_size={batch_size}, image_shape={image_shape}"
         raise ValueError(f"expected a latent, two images, and images (height, width, channels) at least, got {sizes}")
-    probe = probing.Prober(loss, (batch_size, *image_shape), (batch_size, latent_dim))
+    probe = probing.Prober(call, (batch_size, *image_shape), (batch_size, latent_dim))
     likelihood, notes = reconstructions.likelihood(probe)
     kl = divergences.kl_term(probe.of_the_latents, probe.latents)
     notes += ["there is no KL: β = 0, an autoencoder"] * (kl.kind == "none")
@@ -148,7 +137,7 @@ def effective_objective(
     family, output = likelihood.name if likelihood else ("none of these", None)
     product: float | None = None
     if likelihood and kl.kind != "other":
-        double = probing.Prober(loss, (2 * batch_size, *image_shape), (2 * batch_size, latent_dim))
+        double = probing.Prober(call, (2 * batch_size, *image_shape), (2 * batch_size, latent_dim))
         if not _is_their_sum(probe, likelihood, kl):
             notes += ["β cannot be known: the loss is not the sum of a reconstruction and a KL"]
         else:
@@ -165,6 +154,23 @@ def effective_objective(
     probe.refuse_what_changes()
     prior = (kl.prior_mean, kl.prior_variance) if kl.reading else None
     return Objective(family, output, product, scale, beta, kl.reading, drawn, prior, _range(output), (*notes, *more))
+
+
+def _taken(loss: Callable | OwnModel, sampler: Callable | None) -> tuple[Callable, Callable | None]:
+    """Return a loss of four or five arguments, and a sampler."""
+    if isinstance(loss, OwnModel):
+        if loss.loss_of_parts is None:
+            raise TypeError(
+                "the model has no loss_of_parts: an audit varies what the networks say, which loss(x) does not allow; "
+                "vaecourse.diagnose estimates the weights of its terms from images"
+            )
+        return loss.loss_of_parts, sampler or loss.sampler
+    if not callable(loss):
+        raise TypeError(
+            f"expected a loss (x, output, mean, logvar), got {type(loss).__name__}; a hand-written keras.Model goes "
+            "through vaecourse.clinic.own.from_keras"
+        )
+    return loss, sampler
 
 
 def _range(output: str | None) -> str:
