@@ -269,9 +269,10 @@ def test_a_term_that_is_no_kl_is_told(name):
     assert "no KL to N(0, I)" in str(found)
 
 
-def test_where_rounding_hides_the_kl_its_weight_cannot_be_known():
+@pytest.mark.parametrize(("beta", "constant"), [(1e-3, 1e4), (1e-2, 1e3)])
+def test_where_rounding_hides_the_kl_its_weight_cannot_be_known(beta, constant):
     found = audit.effective_objective(
-        lambda x, o, m, v: np.float32(sse(x, o) + 1e-3 * kl(m, v).sum(1) + 1e4), sigma2=0.5, image_shape=SMALL
+        lambda x, o, m, v: np.float32(sse(x, o) + beta * kl(m, v).sum(1) + constant), sigma2=0.5, image_shape=SMALL
     )
     assert found.beta is None
     assert "rounding of the loss hides" in str(found)

@@ -144,7 +144,7 @@ LOSSES = {
         lambda x, o, m, v: 32 * np.log(((x - o) ** 2).mean()) + kl(m, v).sum(1), (None, None, "log σ²"), {}, "",
     ),
     **{
-        f"free bits {make.__name__[10:]}, {floor}": (make(floor), ("Bernoulli", None, None), {}, "no KL to N(0, I)")
+        f"{make.__name__.replace('_', ' ')}, {floor}": (make(floor), ("Bernoulli", None, None), {}, "no KL to N(0, I)")
         for make in (free_bits_of_the_batch, free_bits_of_an_image, free_bits_of_a_latent)
         for floor in (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 3.0)
     },
