@@ -176,7 +176,7 @@ LOSSES = {
     "β-TCVAE": (total_correlation, ("Bernoulli", None, None), {}, ""),
     "|log σ²|": (
         lambda x, p, m, v: bernoulli(x, p) + kl(m, np.abs(v)).sum(1),
-        ("Bernoulli", None, None), {}, "between −0.5 and 2 only",
+        ("Bernoulli", None, None), {}, "between 0 and 2 only",
     ),
     "ReLU on log σ²": (
         lambda x, p, m, v: bernoulli(x, p) + kl(m, np.maximum(v, 0)).sum(1),

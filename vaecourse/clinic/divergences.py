@@ -22,7 +22,7 @@ MEANS = 6.0
 """How far from the prior's mean the posteriors go, in its standard deviations: 18 nats of KL."""
 
 _SLACK = 3e-4  # nats: an error of the KL that nobody would call a floor
-_HIDDEN = 0.1  # nats: where rounding hides more, free bits and targets in use would not be seen
+_HIDDEN = 0.005  # nats: where rounding hides more, free bits and targets in use would not be seen
 
 
 class Reading(NamedTuple):
@@ -145,7 +145,7 @@ def kl_term(loss: Callable[[np.ndarray, np.ndarray], np.ndarray], shape: tuple[i
         return KLTerm("other", notes=("it is not finite where ln σ² is between −3 and 2",))
     line = probing.best_line(divergence, [term.reading or ""], stacks, losses) if _is_standard(term) else None
     again = replace(term, slope=line.slope, intercept=line.intercept) if line else term
-    hidden = 4 * probing.rounding_error(loss(*term.at_the_prior(shape))) / abs(again.slope)
+    hidden = probing.rounding_error(loss(*term.at_the_prior(shape))) / abs(again.slope)
     if hidden > _HIDDEN:
         smallest = f"rounding of the loss hides {hidden:.2g} nats of it, and with them a floor or a target"
         return KLTerm("other", slope=again.slope, intercept=again.intercept, notes=(smallest,))
@@ -223,7 +223,7 @@ def _off(loss: Callable, term: KLTerm, mean: np.ndarray, log_variance: np.ndarra
     """Return of each probe whether the loss is off the line; the posteriors are given in units of the prior's."""
     posteriors = term._posteriors(mean, log_variance)
     line = probing.Line(term.reading, term.slope, term.intercept)
-    return ~probing.continues(line, term.divergence(*posteriors), loss(*posteriors), _SLACK)
+    return ~probing.continues(line, term.divergence(*posteriors), loss(*posteriors), _SLACK, roundings=1)
 
 
 def _what_it_is_not(loss: Callable, shape: tuple[int, ...]) -> tuple[str, ...]:

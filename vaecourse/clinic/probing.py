@@ -198,7 +198,9 @@ def best_line(
     return best
 
 
-def continues(line: Line, features: np.ndarray, losses: np.ndarray, absolute: float = 0.0) -> np.ndarray:
+def continues(
+    line: Line, features: np.ndarray, losses: np.ndarray, absolute: float = 0.0, roundings: float = 4.0
+) -> np.ndarray:
     """Return of each further probe whether it lies on a line: within twice the tolerance, and what rounding hides.
 
     Parameters
@@ -207,8 +209,10 @@ def continues(line: Line, features: np.ndarray, losses: np.ndarray, absolute: fl
     features, losses : arrays `(probes,)`
     absolute : float
         How far a probe may be off in any case, in units of the feature.
+    roundings : float
+        How many times the rounding error it may be off: one, where the same large numbers are added up in all probes.
     """
     with np.errstate(invalid="ignore"):
         off = np.abs(losses - line.intercept - line.slope * features)
         allowed = abs(line.slope) * (2 * TOLERANCE * np.abs(features) + absolute)
-        return off <= allowed + 4 * rounding_error(np.nan_to_num([*losses, line.intercept]))
+        return off <= allowed + roundings * rounding_error(np.nan_to_num([*losses, line.intercept]))
