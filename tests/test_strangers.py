@@ -176,11 +176,11 @@ LOSSES = {
     "β-TCVAE": (total_correlation, ("Bernoulli", None, None), {}, ""),
     "|log σ²|": (
         lambda x, p, m, v: bernoulli(x, p) + kl(m, np.abs(v)).sum(1),
-        ("Bernoulli", None, None), {}, "and 2 only",
+        ("Bernoulli", None, None), {}, "between 0 and 2 only",
     ),
     "ReLU on log σ²": (
         lambda x, p, m, v: bernoulli(x, p) + kl(m, np.maximum(v, 0)).sum(1),
-        ("Bernoulli", None, None), {}, "and 2 only",
+        ("Bernoulli", None, None), {}, "between 0 and 2 only",
     ),
     "log σ² clipped at −5": (
         lambda x, p, m, v: bernoulli(x, p) + kl(m, np.clip(v, -5, 5)).sum(1),

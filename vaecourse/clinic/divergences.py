@@ -204,13 +204,13 @@ def _where_it_breaks(loss: Callable, term: KLTerm, shape: tuple[int, ...]) -> tu
     if not broken:
         return ()
     prior = "N(0, I)" if _is_standard(term) else f"N({term.prior_mean:.3g}, {term.prior_variance:.3g})"
-    what = f"it is {term.slope:.4g} · KL to {prior}, given {term.reading},"
-    grid = np.linspace(*LOG_VARIANCES, 49)
+    what = f"it is {term.slope:.3g} · KL to {prior}, given {term.reading},"
+    grid = np.linspace(*LOG_VARIANCES, 25)
     means = np.full((len(grid), *shape), 0.3)
     off = _off(loss, term, means, np.broadcast_to(grid[:, np.newaxis, np.newaxis], means.shape))
     if (off[0] or off[-1]) and not off[np.argmin(np.abs(grid))]:
-        low = max(grid[off & (grid < 0)], default=LOG_VARIANCES[0] - 0.25) + 0.25
-        high = min(grid[off & (grid > 0)], default=LOG_VARIANCES[1] + 0.25) - 0.25
+        low = max(grid[off & (grid < 0)], default=LOG_VARIANCES[0] - 0.5) + 0.5
+        high = min(grid[off & (grid > 0)], default=LOG_VARIANCES[1] + 0.5) - 0.5
         between = f"for ln σ² between {low:g} and {high:g} only".replace("-", "−")
         return (f"{what} {between}: beyond, σ is clipped or has a floor, or a sign is lost",)
     if "close to the prior" in broken:
