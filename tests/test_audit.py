@@ -9,7 +9,7 @@ import scipy.stats
 import tensorflow as tf
 
 from vaecourse import audit, likelihoods, objectives
-from vaecourse.clinic import divergences, probing, reconstructions
+from vaecourse.clinic import divergences, probing, reconstructions, samplers
 
 SMALL = (6, 5, 1)
 PIXELS = (1, 2, 3)
@@ -467,3 +467,58 @@ def test_a_further_probe_is_on_the_line_to_twice_the_tolerance_and_what_rounding
         assert probing.continues(line, features, losses).tolist() == [True, expected, expected]
     assert not probing.continues(line, features, np.array([5.0, np.nan, 205.0])).all()
     assert probing.continues(line, features, 5 + 2 * features + 0.5, absolute=0.3).all()
+
+
+@pytest.mark.parametrize("reading", READINGS)
+def test_a_reading_and_its_argument_are_inverses_over_the_range_that_is_probed(reading):
+    sigma = np.exp(np.linspace(*divergences.LOG_VARIANCES, 50) / 2)
+    one = divergences.READINGS[reading]
+    assert isinstance(one, divergences.Reading)
+    np.testing.assert_allclose(one.deviation(one.argument(sigma)), sigma, rtol=1e-9)
+
+
+@pytest.mark.parametrize("reading", READINGS)
+def test_a_kl_term_is_found_with_its_reading_prior_slope_and_intercept(reading):
+    def losses(means, seconds):
+        return 3 * divergences.divergence(reading, means, seconds, 0.5, 2.0) + 7
+
+    term = divergences.kl_term(losses, (8, 3))
+    assert isinstance(term, divergences.KLTerm)
+    assert (term.kind, term.reading, term.notes) == ("kl", reading, ())
+    found = (term.prior_mean, term.prior_variance, term.slope, term.intercept)
+    np.testing.assert_allclose(found, (0.5, 2, 3, 7), rtol=1e-4)
+    prior = term.at_the_prior((8, 3))
+    np.testing.assert_allclose(term.divergence(*prior), [0], atol=1e-5)
+    means, seconds = term.stacks((8, 3), stream=1)
+    assert np.abs(means - 0.5).max() <= divergences.MEANS * math.sqrt(2) + 1e-5
+    log_variances = 2 * np.log(divergences.READINGS[reading].deviation(seconds.astype(float)) / math.sqrt(2))
+    low, high = divergences.LOG_VARIANCES
+    assert low - 1e-3 <= log_variances.min() < log_variances.max() <= high + 1e-3
+
+
+def test_a_loss_without_posterior_has_no_kl_term():
+    assert divergences.kl_term(lambda means, seconds: np.full(len(means), 3.0), (8, 3)).kind == "none"
+
+
+def test_a_sampler_is_read_or_its_flaw_told():
+    assert samplers.sampler_reading(slipped_sampler, 3) == samplers.SamplerReading("log σ")
+    flawed = samplers.sampler_reading(lambda mean, second, eps: mean, 3)
+    assert (flawed.reading, flawed.flaw) == (None, "no noise is added")
+
+
+@pytest.mark.parametrize("sigma2", [0.01, 0.3])
+def test_likelihood_and_scale_of_a_prober(sigma2):
+    def loss(x, output, mean, logvar):
+        return -scipy.stats.norm.logpdf(x, output, math.sqrt(sigma2)).sum(PIXELS) + kl(mean, logvar).sum(1)
+
+    probe = probing.Prober(loss, (8, *SMALL), (8, 2))
+    line, notes = reconstructions.likelihood(probe)
+    assert (line.name, notes) == (("Gaussian", "mean"), [])
+    assert line.slope == pytest.approx(0.5 / sigma2, rel=1e-4)
+    term = divergences.kl_term(probe.of_the_latents, (8, 2))
+    assert reconstructions.scale(probe, line, term) == (pytest.approx(sigma2, rel=1e-4), [])
+    assert set(reconstructions.SCALES) == {name[0] for name in reconstructions.ENERGIES if name[1] == "mean"}
+
+
+def test_sums_are_over_all_but_the_batch():
+    assert probing.summed(np.ones((3, 4, 5, 2))).tolist() == [10.0] * 3

@@ -178,7 +178,7 @@ def scale(
                 error = 2e-4 * factor * math.prod(shape[1:]) * max(abs(normalizer(guess)), 0.5)
                 if abs(constant - expected) < error and not (part and abs(expected) < 5 * error):
                     found[guess] = bool(part)
-    stated = given[argument]
+    stated = given.get(argument)
     if len(found) != 1:
         unknown = "the scale cannot be known: no normalizer is recognized in the loss, and none was given"
         return stated, [unknown] * (stated is None)
