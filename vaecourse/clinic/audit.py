@@ -99,7 +99,7 @@ def effective_objective(
 
     The scale shows in C, if that is the normalizer.  But σ² ln 2πσ² = C/(A · pixels) has a solution for almost any
     constant, and two where it is negative.  So the scale counts as known only where one of the usual s (sums or means
-    over pixels, channels and the batch) gives, with A, a σ² or b of which C is the normalizer, or all of it but ½ ln 2π.
+    over pixels, channels and the batch) gives, with A, a σ² or b of which C is the normalizer, or that but for ½ ln 2π.
 
     Parameters
     ----------
@@ -162,7 +162,7 @@ def _taken(loss: Callable | OwnModel, sampler: Callable | None) -> tuple[Callabl
         if loss.loss_of_parts is None:
             raise TypeError(
                 "the model has no loss_of_parts: an audit varies what the networks say, which loss(x) does not allow; "
-                "vaecourse.diagnose estimates the weights of its terms from images"
+                "hand loss_of_parts=... to vaecourse.clinic.own.from_callables"
             )
         return loss.loss_of_parts, sampler or loss.sampler
     if not callable(loss):
