@@ -449,6 +449,7 @@ def test_a_prober_calls_the_loss_once_for_each_probe_and_rests_where_the_loss_is
         return sse(x, output) + mean.sum(1)
 
     prober = probing.Prober(loss, (8, *SMALL), (8, 3))
+    prober.refuse_what_changes()  # nothing has
     seen.clear()
     means, _ = probing.paired_stacks((8, 3), (-4, 4), (0, 1), stream=1)
     losses = prober(None, None, means)

@@ -544,15 +544,15 @@ MUTATIONS = [
     Mutation(
         "networks not put back",
         "clinic",
-        "other = object.__new__(type(vae))",
-        "other = vae",
+        "other = object.__new__(type(model))",
+        "other = model",
         of_a_diagnosis(test_diagnosis.test_a_model_whose_loss_fails_midway_is_left_as_it_was, 1),
     ),
     Mutation(
         "other threads asked to use the stand-ins",
         "clinic",
-        "other = object.__new__(type(vae))",
-        "other = vae",
+        "other = object.__new__(type(model))",
+        "other = model",
         of_a_diagnosis(test_diagnosis.test_another_thread_gets_the_numbers_of_the_model_itself, None, "VAE"),
     ),
     Mutation(

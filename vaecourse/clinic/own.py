@@ -125,18 +125,7 @@ def from_callables(
     reading: str | None = None,
     name: str = "OwnModel",
 ) -> OwnModel:
-    """Return a model of functions of arrays: :class:`OwnModel` says which.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> weights = np.random.default_rng(0).normal(size=(4, 2)).astype("float32")
-    >>> encode = lambda x: (x @ weights, np.zeros((len(x), 2)))
-    >>> decode = lambda z: z @ weights.T
-    >>> loss = lambda x: ((x - decode(encode(x)[0])) ** 2).sum(axis=1)
-    >>> from_callables(encode, decode, loss).losses(np.ones((3, 4), "float32")).shape
-    (3,)
-    """
+    """Return a model of functions of arrays: :class:`OwnModel` says which."""
     return OwnModel(encode, decode, loss, loss_of_parts, sampler, reading, name)
 
 
