@@ -9,7 +9,7 @@ import scipy.stats
 import tensorflow as tf
 
 from vaecourse import audit, likelihoods, objectives
-from vaecourse.clinic import probing
+from vaecourse.clinic import divergences, probing, reconstructions, samplers
 
 SMALL = (6, 5, 1)
 PIXELS = (1, 2, 3)
@@ -116,7 +116,8 @@ def test_a_scale_is_recovered_where_the_equation_of_the_normalizer_is_flat_and_w
 @pytest.mark.parametrize("constant", [0.0, 3.0, -30.0, 1000.0])
 @pytest.mark.parametrize("seed", range(4))
 def test_without_a_normalizer_only_the_product_is_known(constant, seed):
-    a, b = np.exp(np.random.default_rng(seed).uniform([-3, -7], [3, 2])).astype(np.float32)
+    least = -7 if constant < 100 else -1  # beside a constant of 1,000, rounding hides what a small weight does
+    a, b = np.exp(np.random.default_rng(seed).uniform([-3, least], [3, 2])).astype(np.float32)
 
     def loss(x, output, mean, logvar):
         return a * sse(x, output) + b * kl(mean, logvar).sum(1) + np.float32(constant)
@@ -204,6 +205,8 @@ READINGS = {
     "log σ": np.exp,
     "σ": lambda v: v,
     "σ²": np.sqrt,
+    "σ before a softplus": lambda v: np.log1p(np.exp(v)),
+    "σ² before a softplus": lambda v: np.sqrt(np.log1p(np.exp(v))),
 }
 
 
@@ -249,7 +252,7 @@ def test_a_sampler_of_no_known_distribution_is_told(name):
 
 WRONG_TERMS = {
     "no mean": lambda m, v: (np.exp(v) - v - 1) / 2,
-    "variance of two": lambda m, v: (m**2 / 4 + np.exp(v) / 4 - v - 1) / 2,
+    "variance of two in one place": lambda m, v: (m**2 / 4 + np.exp(v) - v - 1) / 2,
     "free bits": lambda m, v: np.maximum(kl(m, v), 1.0),
     "capacity": lambda m, v: np.abs(kl(m, v).sum(1, keepdims=True) - 5.0),
     "penalty on the mean": lambda m, v: m**2 / 2,
@@ -264,6 +267,15 @@ def test_a_term_that_is_no_kl_is_told(name):
     assert (found.family, found.product, found.beta, found.posterior) == ("Gaussian", None, None, None)
     assert found.sampler == "log σ²"
     assert "no KL to N(0, I)" in str(found)
+
+
+@pytest.mark.parametrize(("beta", "constant"), [(1e-3, 1e4), (1e-2, 1e3)])
+def test_where_rounding_hides_the_kl_its_weight_cannot_be_known(beta, constant):
+    found = audit.effective_objective(
+        lambda x, o, m, v: np.float32(sse(x, o) + beta * kl(m, v).sum(1) + constant), sigma2=0.5, image_shape=SMALL
+    )
+    assert found.beta is None
+    assert "rounding of the loss hides" in str(found)
 
 
 def test_a_kl_that_is_subtracted_has_a_negative_beta():
@@ -306,9 +318,10 @@ def test_the_findings_can_be_read():
     assert str(found).splitlines() == [
         "likelihood  Gaussian, output read as mean",
         "β·2σ²       0.5",
-        "σ²          0.25",
+        "pixel σ²    0.25",
         "β           1",
-        "KL          to N(0, I), of N(mean, σ²) given log σ²",
+        "KL          to N(0, I); the posterior's σ is given as log σ²",
+        f"probed      {found.probed}",
         "note        the sampler takes its second argument for log σ, the KL for log σ²: no bound at any β",
     ]
     assert str(found) in found._repr_html_()
@@ -369,7 +382,7 @@ def test_an_energy_is_the_negative_log_likelihood_but_for_the_normalizer(name):
     normalizer = {"Gaussian": 0.5 * math.log(2 * math.pi * 0.5), "Laplace": math.log(2)}.get(name[0], 0.0)
     x, output = probing.paired_stacks((8, *SMALL), (0, 1), (0.03, 0.97), stream=5)
     losses = np.array([ENERGIES[name](a, b, scale).sum(PIXELS).mean() for a, b in zip(x, output, strict=True)])
-    line = probing.best_line(probing.energy, [name], (x, output), losses)
+    line = probing.best_line(reconstructions.energy, [name], (x, output), losses)
     assert isinstance(line, probing.Line)
     assert line.name == name
     assert line.slope == pytest.approx(1, rel=1e-5)
@@ -378,22 +391,22 @@ def test_an_energy_is_the_negative_log_likelihood_but_for_the_normalizer(name):
 
 @pytest.mark.parametrize("reading", READINGS)
 def test_a_divergence_is_the_kl_in_every_reading(reading):
-    assert READINGS.keys() == probing.DEVIATIONS.keys()
+    assert READINGS.keys() == divergences.READINGS.keys()
     mean, second = probing.paired_stacks((8, 3), (-4, 4), (0.1, 3), stream=6)
     expected = kl(mean, 2 * np.log(READINGS[reading](second))).sum(2).mean(1)
-    np.testing.assert_allclose(probing.divergence(reading, mean, second), expected, rtol=1e-5)
+    np.testing.assert_allclose(divergences.divergence(reading, mean, second), expected, rtol=1e-5)
 
 
 def test_no_line_is_better_than_a_wrong_one():
     stacks = probing.paired_stacks((8, 3), (-4, 4), (0.1, 3), stream=7)
-    losses = 2 * probing.divergence("σ", *stacks) + 5
-    line = probing.best_line(probing.divergence, probing.DEVIATIONS, stacks, losses)
+    losses = 2 * divergences.divergence("σ", *stacks) + 5
+    line = probing.best_line(divergences.divergence, divergences.READINGS, stacks, losses)
     assert line.name == "σ"
     np.testing.assert_allclose((line.slope, line.intercept), (2, 5), rtol=1e-9)
-    assert probing.best_line(probing.divergence, ["log σ", "σ²"], stacks, losses) is None
+    assert probing.best_line(divergences.divergence, ["log σ", "σ²"], stacks, losses) is None
     off = np.std(losses) * np.where(np.arange(probing.PROBES) % 2, 1, -1)
-    assert probing.best_line(probing.divergence, ["σ"], stacks, losses + 0.5 * probing.TOLERANCE * off)
-    assert probing.best_line(probing.divergence, ["σ"], stacks, losses + 2 * probing.TOLERANCE * off) is None
+    assert probing.best_line(divergences.divergence, ["σ"], stacks, losses + 0.5 * probing.TOLERANCE * off)
+    assert probing.best_line(divergences.divergence, ["σ"], stacks, losses + 2 * probing.TOLERANCE * off) is None
 
 
 def test_probes_fill_parts_of_their_intervals_and_their_means_vary():
@@ -428,7 +441,7 @@ def test_a_rounding_error_is_four_units_in_the_last_place_of_the_largest_loss():
     assert probing.rounding_error(np.array([1.0, -8.0])) == 4 * 8 * 2.0**-23
 
 
-def test_a_prober_calls_the_loss_once_for_each_probe_with_what_is_legal_for_the_rest():
+def test_a_prober_calls_the_loss_once_for_each_probe_and_rests_where_the_loss_is_small():
     seen = []
 
     def loss(x, output, mean, logvar):
@@ -436,12 +449,77 @@ def test_a_prober_calls_the_loss_once_for_each_probe_with_what_is_legal_for_the_
         return sse(x, output) + mean.sum(1)
 
     prober = probing.Prober(loss, (8, *SMALL), (8, 3))
-    assert len(prober.legal) == 4
+    prober.refuse_what_changes()  # nothing has
     seen.clear()
     means, _ = probing.paired_stacks((8, 3), (-4, 4), (0, 1), stream=1)
     losses = prober(None, None, means)
     assert len(seen) == len(losses) == probing.PROBES
     for probe, mean, value in zip(seen, means, losses, strict=True):
         assert [argument.shape for argument in probe] == [(8, *SMALL)] * 2 + [(8, 3)] * 2
-        assert [set(np.unique(argument)) for argument in (*probe[:2], probe[3])] == [{0.5}, {np.float32(0.4)}, {1.0}]
-        assert value == pytest.approx(0.1**2 * math.prod(SMALL) + mean.sum() / 8, rel=1e-5)
+        assert [len(np.unique(argument)) for argument in (*probe[:2], probe[3])] == [1, 1, 1]
+        assert value == pytest.approx(mean.sum() / 8, rel=1e-5, abs=1e-5)  # at rest, x is the output
+
+
+def test_a_further_probe_is_on_the_line_to_twice_the_tolerance_and_what_rounding_hides():
+    line = probing.Line("a", 2.0, 5.0)
+    features = np.array([0.0, 20.0, 100.0])
+    for share, expected in ((1.9, True), (2.1, False)):
+        losses = 5 + 2 * features * (1 + share * probing.TOLERANCE)
+        assert probing.continues(line, features, losses).tolist() == [True, expected, expected]
+    assert not probing.continues(line, features, np.array([5.0, np.nan, 205.0])).all()
+    assert probing.continues(line, features, 5 + 2 * features + 0.5, absolute=0.3).all()
+
+
+@pytest.mark.parametrize("reading", READINGS)
+def test_a_reading_and_its_argument_are_inverses_over_the_range_that_is_probed(reading):
+    sigma = np.exp(np.linspace(*divergences.LOG_VARIANCES, 50) / 2)
+    one = divergences.READINGS[reading]
+    assert isinstance(one, divergences.Reading)
+    np.testing.assert_allclose(one.deviation(one.argument(sigma)), sigma, rtol=1e-9)
+
+
+@pytest.mark.parametrize("reading", READINGS)
+def test_a_kl_term_is_found_with_its_reading_prior_slope_and_intercept(reading):
+    def losses(means, seconds):
+        return 3 * divergences.divergence(reading, means, seconds, 0.5, 2.0) + 7
+
+    term = divergences.kl_term(losses, (8, 3))
+    assert isinstance(term, divergences.KLTerm)
+    assert (term.kind, term.reading, term.notes) == ("kl", reading, ())
+    found = (term.prior_mean, term.prior_variance, term.slope, term.intercept)
+    np.testing.assert_allclose(found, (0.5, 2, 3, 7), rtol=1e-4)
+    prior = term.at_the_prior((8, 3))
+    np.testing.assert_allclose(term.divergence(*prior), [0], atol=1e-5)
+    means, seconds = term.stacks((8, 3), stream=1)
+    assert np.abs(means - 0.5).max() <= divergences.MEANS * math.sqrt(2) + 1e-5
+    log_variances = 2 * np.log(divergences.READINGS[reading].deviation(seconds.astype(float)) / math.sqrt(2))
+    low, high = divergences.LOG_VARIANCES
+    assert low - 1e-3 <= log_variances.min() < log_variances.max() <= high + 1e-3
+
+
+def test_a_loss_without_posterior_has_no_kl_term():
+    assert divergences.kl_term(lambda means, seconds: np.full(len(means), 3.0), (8, 3)).kind == "none"
+
+
+def test_a_sampler_is_read_or_its_flaw_told():
+    assert samplers.sampler_reading(slipped_sampler, 3) == samplers.SamplerReading("log σ")
+    flawed = samplers.sampler_reading(lambda mean, second, eps: mean, 3)
+    assert (flawed.reading, flawed.flaw) == (None, "no noise is added")
+
+
+@pytest.mark.parametrize("sigma2", [0.01, 0.3])
+def test_likelihood_and_scale_of_a_prober(sigma2):
+    def loss(x, output, mean, logvar):
+        return -scipy.stats.norm.logpdf(x, output, math.sqrt(sigma2)).sum(PIXELS) + kl(mean, logvar).sum(1)
+
+    probe = probing.Prober(loss, (8, *SMALL), (8, 2))
+    line, notes = reconstructions.likelihood(probe)
+    assert (line.name, notes) == (("Gaussian", "mean"), [])
+    assert line.slope == pytest.approx(0.5 / sigma2, rel=1e-4)
+    term = divergences.kl_term(probe.of_the_latents, (8, 2))
+    assert reconstructions.scale(probe, line, term) == (pytest.approx(sigma2, rel=1e-4), [])
+    assert set(reconstructions.SCALES) == {name[0] for name in reconstructions.ENERGIES if name[1] == "mean"}
+
+
+def test_sums_are_over_all_but_the_batch():
+    assert probing.summed(np.ones((3, 4, 5, 2))).tolist() == [10.0] * 3

@@ -87,12 +87,49 @@ def test_every_quantity_is_that_of_its_formula(started, images, objective):
     per_pixel = {
         "squared_error": 2 * (x - x_hat) ** 2,
         "cross_entropy": -(x * np.log(x_hat) + (1 - x) * np.log(1 - x_hat)),
+        "guarded_cross_entropy": -(x * np.log(1e-10 + x_hat) + (1 - x) * np.log(1e-10 + 1 - x_hat)),
     }[objective]
     expected["reconstruction_loss"] = per_pixel.sum(axis=1)
     expected["loss"] = (expected["reconstruction_loss"] + expected["kl"]).mean()
     measured = session.run({name: getattr(program, name) for name in expected}, {program.x: x, program.eps: eps})
     for name, value in expected.items():
         np.testing.assert_allclose(measured[name], value, rtol=1e-10, atol=1e-13, err_msg=name)
+
+
+def all_weights_zero_but_the_last_bias(program, value) -> dict[str, np.ndarray]:
+    """Return what is fed for a decoder whose logits are all the same."""
+    weights = {variable.name: np.zeros(variable.shape) for variable in program.variables}
+    return weights | {program.variables[-1].name: np.full(graph_era.INPUT_SIZE, value)}
+
+
+@pytest.mark.parametrize("logit", [5.0, 20.0, 25.0])
+@pytest.mark.parametrize("guard", [0.0, 1e-10])
+def test_ink_where_there_is_none_costs_its_logit_or_what_the_guard_allows(started, guard, logit):
+    program, session = started(objective="guarded_cross_entropy" if guard else "cross_entropy", dtype=tf.float64)
+    feed = {program.x: np.zeros((1, graph_era.INPUT_SIZE))} | all_weights_zero_but_the_last_bias(program, logit)
+    cost, gradients = session.run([program.reconstruction_loss, program.gradients], feed)
+    left = expit(-logit)  # the probability of no ink: at a logit of 25 rounded by 8e-6 of itself
+    np.testing.assert_allclose(cost / graph_era.INPUT_SIZE, -np.log(guard + left), rtol=1e-7)
+    np.testing.assert_allclose(gradients[-1], expit(logit) * left / (guard + left), rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("pixel", "logit", "cost"), [(1.0, -100.0, -np.log(1e-10)), (0.0, 100.0, np.inf), (1.0, 100.0, np.nan)]
+)
+def test_in_single_precision_the_guard_is_lost_in_the_second_logarithm(started, pixel, logit, cost):
+    """There 10⁻¹⁰ + 1 is 1: an output of exactly 1 costs infinity, and no number at all where there is ink."""
+    program, session = started(objective="guarded_cross_entropy")
+    image = {program.x: np.full((1, graph_era.INPUT_SIZE), pixel)}
+    feed = image | all_weights_zero_but_the_last_bias(program, logit)
+    measured = session.run(program.reconstruction_loss, feed)
+    np.testing.assert_allclose(measured / graph_era.INPUT_SIZE, [cost], rtol=1e-6)
+
+
+def test_programs_that_differ_in_the_loss_alone_begin_with_the_same_weights_and_noise(started, images):
+    programs = [started(objective=objective, seed=3) for objective in graph_era.OBJECTIVES]
+    first, *others = (session.run([*p.variables, p.eps], {p.x: images}) for p, session in programs)
+    for other in others:
+        assert_equal(other, first)
 
 
 def test_latents_can_be_fed_to_draw_pictures(idle, images):
@@ -201,8 +238,9 @@ def test_without_a_learning_rate_nothing_is_trained(started, images):
     assert loss == pytest.approx(again, rel=1e-6)
 
 
-def test_the_cross_entropy_is_trained_too(started, images):
-    program, session = started(objective="cross_entropy")
+@pytest.mark.parametrize("objective", ["cross_entropy", "guarded_cross_entropy"])
+def test_the_cross_entropies_are_trained_too(started, images, objective):
+    program, session = started(objective=objective)
     losses = graph_era.train(program, session, images, 3, BATCH)
     assert losses[-1] < losses[0] - 10  # nats
 
@@ -281,7 +319,10 @@ def test_images_that_cannot_be_trained_on_are_refused(idle, images, spoil, messa
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"objective": "mse"}, "unknown objective 'mse'; there are squared_error, cross_entropy"),
+        (
+            {"objective": "mse"},
+            "unknown objective 'mse'; there are squared_error, cross_entropy, guarded_cross_entropy",
+        ),
         ({"latent_dim": 0}, "at least one latent"),
         ({"hidden_size": 0}, "one hidden unit"),
     ],

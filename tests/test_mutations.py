@@ -127,6 +127,11 @@ def of_the_graph(test: Callable, *arguments) -> Callable:
     return run
 
 
+def of_the_graph_alone(test: Callable, *arguments) -> Callable:
+    """Return a test of the graph that takes no images."""
+    return of_the_graph(lambda started, images: test(started, *arguments))
+
+
 MUTATIONS = [
     Mutation(
         "KL with the wrong sign",
@@ -571,6 +576,24 @@ MUTATIONS = [
         "mean + v1.sqrt(v1.exp(logvar)) * eps",
         "mean + v1.exp(logvar) * eps",
         of_the_graph(test_graph_era.test_every_quantity_is_that_of_its_formula, "cross_entropy"),
+    ),
+    Mutation(
+        "cross-entropy of the graph without its guard",
+        "course",
+        "v1.log(GUARD + x_hat) + (1 - x) * v1.log(GUARD + 1 - x_hat)",
+        "v1.log(x_hat) + (1 - x) * v1.log(1 - x_hat)",
+        of_the_graph_alone(
+            test_graph_era.test_ink_where_there_is_none_costs_its_logit_or_what_the_guard_allows, 1e-10, 25.0
+        ),
+    ),
+    Mutation(
+        "guard of the graph added where it is not lost",
+        "course",
+        "(1 - x) * v1.log(GUARD + 1 - x_hat)",
+        "(1 - x) * v1.log(v1.maximum(1 - x_hat, GUARD))",
+        of_the_graph_alone(
+            test_graph_era.test_in_single_precision_the_guard_is_lost_in_the_second_logarithm, 0.0, 100.0, np.inf
+        ),
     ),
     Mutation(
         "loss of the graph measured after the step",

@@ -11,6 +11,7 @@ import test_diagnosis
 import test_evaluation
 import test_flows
 import test_importance
+import test_strangers
 import test_tightness
 from mutations import Mutation, check, without_fixtures
 
@@ -58,12 +59,16 @@ def of_two_groups(test: Callable) -> Callable:
     return run
 
 
+def of_the_world(name: str) -> Callable:
+    return without_fixtures(test_strangers.test_a_loss_of_the_world_gets_the_right_answer, name)
+
+
 MUTATIONS = [
     Mutation(
         "σ read where the KL has log σ²",
         "clinic",
-        '"log σ²": lambda v: np.exp(v / 2)',
-        '"log σ²": lambda v: np.exp(v / 3)',
+        '"log σ²": Reading(lambda v: np.exp(v / 2),',
+        '"log σ²": Reading(lambda v: np.exp(v / 3),',
         without_fixtures(test_audit.test_what_kl_and_sampler_read_as_what_is_told, "log σ²", "σ", False),
     ),
     Mutation(
@@ -76,23 +81,110 @@ MUTATIONS = [
     Mutation(
         "losses averaged over pixels taken to have no normalizer",
         "clinic",
-        "for factor in (1.0, batch, 1 / pixels, batch / pixels):",
-        "for factor in (1.0, batch):",
+        "shares = (1, height * width * channels, channels, height * width, width)",
+        "shares = (1, channels, width)",
         without_fixtures(test_audit.recover, ("Gaussian", "mean"), 0.4, 0.7, "mean over pixels"),
+    ),
+    Mutation(
+        "losses averaged over channels taken to have no normalizer",
+        "clinic",
+        "shares = (1, height * width * channels, channels, height * width, width)",
+        "shares = (1, height * width * channels, height * width, width)",
+        of_the_world("Gaussian averaged over channels"),
     ),
     Mutation(
         "any constant taken for a normalizer",
         "clinic",
-        "for factor in (1.0, batch, 1 / pixels, batch / pixels):",
-        "constant, batch = normalizer(1 / unit / likelihood.slope) * pixels, 1\n    for factor in (1.0,):",
+        "        for factor in _factors(probe.images):\n",
+        "        for factor in (1.0,):\n"
+        "            constant = normalizer(1 / unit / line.slope) * math.prod(shape[1:])\n",
         without_fixtures(test_audit.test_without_a_normalizer_only_the_product_is_known, 3.0, 0),
+    ),
+    Mutation(
+        "no normalizer recognized without its ½ ln 2π",
+        "clinic",
+        "for part in (0.0, omitted):",
+        "for part in (0.0,):",
+        of_the_world("σ-VAE without ½ ln 2π"),
     ),
     Mutation(
         "outputs probed between 0 and 1 alone",
         "clinic",
-        'if line.name[1] != "probability":',
-        "if False:",
+        "    where = _where_it_breaks(probe, line)\n",
+        '    where = ""\n',
         without_fixtures(test_audit.test_a_loss_that_is_no_known_likelihood_is_none_of_these, "Huber"),
+    ),
+    Mutation(
+        "a KL believed wherever it was not tried",
+        "clinic",
+        "    broken = [where for where, posteriors in tries.items()",
+        "    broken = [where for where, posteriors in {}.items()",
+        of_the_world("free bits of the batch, 0.1"),
+    ),
+    Mutation(
+        "a KL tried with wide posteriors only",
+        "clinic",
+        "LOG_VARIANCES = (-10.0, 2.0)",
+        "LOG_VARIANCES = (-0.1, 2.0)",
+        of_the_world("|log σ²|"),
+    ),
+    Mutation(
+        "a KL not tried close to the prior",
+        "clinic",
+        "small = 10 ** rng.uniform(-2.5, -0.5,",
+        "small = 10 ** rng.uniform(0.5, 0.6,",
+        of_the_world("free bits of an image, 0.05"),
+    ),
+    Mutation(
+        "no KL but to N(0, I)",
+        "clinic",
+        "term = term or _to_another_prior(READINGS, stacks, losses)",
+        "term = term or None",
+        of_the_world("prior N(0, 4)"),
+    ),
+    Mutation(
+        "σ by a softplus taken for σ",
+        "clinic",
+        "Reading(_softplus, _inverse_softplus),",
+        "Reading(lambda v: v, lambda s: s),",
+        of_the_world("σ by softplus"),
+    ),
+    Mutation(
+        "rounding taken for a proof that there is no floor",
+        "clinic",
+        "    if hidden > _HIDDEN:",
+        "    if False:",
+        without_fixtures(test_audit.test_where_rounding_hides_the_kl_its_weight_cannot_be_known, 1e-2, 1e3),
+    ),
+    Mutation(
+        "a schedule that has hardly begun taken to stand still",
+        "clinic",
+        "        if np.ptp(losses) > rounding_error(losses):",
+        "        if np.ptp(losses) > 1e9:",
+        without_fixtures(test_strangers.test_a_loss_that_counts_its_calls_is_refused, 10_000),
+    ),
+    Mutation(
+        "noise of any shape taken for normal",
+        "clinic",
+        "if abs(kurtosis - 3) >",
+        "if abs(kurtosis - 3) > 9 +",
+        without_fixtures(test_strangers.test_a_flawed_sampler_is_not_vouched_for_and_its_flaw_named, "uniform"),
+    ),
+    Mutation(
+        "latents taken to be drawn apart",
+        "clinic",
+        "np.abs(correlation - np.eye(d)).max() > 6 / math.sqrt(n)",
+        "np.abs(correlation - np.eye(d)).max() > 6",
+        without_fixtures(
+            test_strangers.test_a_flawed_sampler_is_not_vouched_for_and_its_flaw_named, "one ε for all latents, drawn"
+        ),
+    ),
+    Mutation(
+        "a sampler compared with its KL at moderate σ alone",
+        "clinic",
+        "        for log_variance in _LOG_VARIANCES:",
+        "        for log_variance in (0.0,):",
+        without_fixtures(test_strangers.test_a_flawed_sampler_is_not_vouched_for_and_its_flaw_named, "ReLU on log σ²"),
     ),
     Mutation(
         "the two terms never varied together",
@@ -104,7 +196,7 @@ MUTATIONS = [
     Mutation(
         "weight of the KL not compared between batches",
         "clinic",
-        "double = probing.Prober(loss, (2 * batch_size, *image_shape), (2 * batch_size, latent_dim))",
+        "double = probing.Prober(call, (2 * batch_size, *image_shape), (2 * batch_size, latent_dim))",
         "double = probe",
         without_fixtures(test_audit.test_a_beta_that_depends_on_the_batch_is_told),
     ),
@@ -125,8 +217,8 @@ MUTATIONS = [
     Mutation(
         "any sampler of a known kind taken for that of the KL",
         "clinic",
-        "if reads == posterior:",
-        "if reads:",
+        "if drawn.reading == posterior:",
+        "if drawn.reading:",
         without_fixtures(test_audit.test_what_kl_and_sampler_read_as_what_is_told, "log σ²", "log σ", True),
     ),
     Mutation(
@@ -452,15 +544,15 @@ MUTATIONS = [
     Mutation(
         "networks not put back",
         "clinic",
-        "other = object.__new__(type(vae))",
-        "other = vae",
+        "other = object.__new__(type(model))",
+        "other = model",
         of_a_diagnosis(test_diagnosis.test_a_model_whose_loss_fails_midway_is_left_as_it_was, 1),
     ),
     Mutation(
         "other threads asked to use the stand-ins",
         "clinic",
-        "other = object.__new__(type(vae))",
-        "other = vae",
+        "other = object.__new__(type(model))",
+        "other = model",
         of_a_diagnosis(test_diagnosis.test_another_thread_gets_the_numbers_of_the_model_itself, None, "VAE"),
     ),
     Mutation(

@@ -9,13 +9,9 @@ Probes are stacked along the first axis of an array, so that a stack has the sha
 
 import inspect
 from collections.abc import Callable, Iterable, Sequence
-from itertools import zip_longest
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
-import tensorflow_probability as tfp
-
-tfd = tfp.distributions
 
 _Name = TypeVar("_Name")
 
@@ -24,30 +20,7 @@ TOLERANCE = 1e-3
 
 PROBES = 24
 
-
-def _sigmoid(output: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-output))
-
-
-ENERGIES: dict[tuple[str, str], Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
-    ("Bernoulli", "probability"): lambda x, o: -tfd.Bernoulli(probs=o, dtype=np.float64).log_prob(x).numpy(),
-    ("Bernoulli", "logits"): lambda x, o: -tfd.Bernoulli(logits=o, dtype=np.float64).log_prob(x).numpy(),
-    ("continuous Bernoulli", "probability"): lambda x, o: -tfd.ContinuousBernoulli(probs=o).log_prob(x).numpy(),
-    ("continuous Bernoulli", "logits"): lambda x, o: -tfd.ContinuousBernoulli(logits=o).log_prob(x).numpy(),
-    ("Gaussian", "mean"): lambda x, o: (x - o) ** 2,
-    ("Gaussian", "sigmoid"): lambda x, o: (x - _sigmoid(o)) ** 2,
-    ("Laplace", "mean"): lambda x, o: np.abs(x - o),
-    ("Laplace", "sigmoid"): lambda x, o: np.abs(x - _sigmoid(o)),
-}
-"""The loss of a pixel at unit scale, without its normalizer, by family and by what the output is read as."""
-
-DEVIATIONS: dict[str, Callable[[Any], Any]] = {
-    "log σ²": lambda v: np.exp(v / 2),
-    "log σ": np.exp,
-    "σ": lambda v: v,
-    "σ²": np.sqrt,
-}
-"""σ of the posterior, by what the fourth argument of the loss is read as."""
+Stacks = Sequence[np.ndarray]
 
 
 class Line(NamedTuple, Generic[_Name]):
@@ -61,8 +34,9 @@ class Line(NamedTuple, Generic[_Name]):
 class Prober:
     """A loss, and the shapes that it is called with.
 
-    Calling the prober with stacks for the first arguments of the loss returns the losses `(probes,)`; an argument for
-    which there is no stack, or None, has one and the same value, which is legal however it is read.
+    Calling the prober with stacks for the first arguments of the loss returns the losses `(probes,)`.  An argument for
+    which there is no stack, or None, has one and the same value, which is legal however it is read; the images and the
+    output are those at which the loss is smallest, so that rounding hides as little as it can of the latents.
 
     Parameters
     ----------
@@ -81,29 +55,60 @@ class Prober:
         If it returns another shape, a value that is not finite, or another value at a second call.
     """
 
+    # Pixel and output of the resting place: those at which the usual losses are small, if they are legal to the loss.
+    _PLACES = ((0.0, 1e-6), (0.0, -16.0), (0.0, 0.0), (0.5, 0.5), (0.5, 0.0))
+
     def __init__(self, loss: Callable, images: tuple[int, ...], latents: tuple[int, ...]) -> None:
         self.loss, self.images, self.latents = loss, images, latents
-        levels = ((images, 0.5), (images, 0.4), (latents, 0.0), (latents, 1.0))
-        self.legal = [np.full((PROBES, *shape), level, np.float32) for shape, level in levels]
         self.noises: list[tuple[np.ndarray, ...]] = [()]
         if required_arguments(loss) > 4:
             self.noises = [(np.full(latents, sign, np.float32),) for sign in (1, -1)]
-        losses = self()
-        if np.std(losses) > rounding_error(losses):
-            twice = f"{losses[0]:g} at one call and {losses[1]:g} at the next with the same arguments"
-            raise ValueError(f"the loss is {twice}: it draws inside. Let it take its noise as a fifth argument, eps")
-
-    def __call__(self, *stacks: np.ndarray | None, finite: bool = True) -> np.ndarray:
-        filled = [legal if stack is None else stack for legal, stack in zip_longest(self.legal, stacks)]
-        with np.errstate(all="ignore"):  # not finite is refused below, or an answer
-            probes = zip(*filled, strict=True)
-            losses = [[self._number(self.loss(*probe, *noise)) for noise in self.noises] for probe in probes]
-        if finite and not np.isfinite(losses).all():
+        self._at_rest = [_full(images, 0.5), _full(images, 0.4), _full(latents, 0.0), _full(latents, 1.0)]
+        if not np.isfinite(self(*self._at_rest)).all():
             where = "images and outputs between 0 and 1 and a positive fourth argument, legal however they are read"
             raise ValueError(f"the loss is not finite at {where}; does it take (x, output, mean, logvar)?")
+        self._far = [*self._at_rest[:2], _full(latents, 4.0), _full(latents, 2.5)]  # a change of β shows most here
+        self._first = float(self(*self._far)[0])
+        self.refuse_what_changes()
+        places = [[_full(images, pixel), _full(images, output)] for pixel, output in self._PLACES]
+        values = [abs(float(self(*place, finite=False)[0])) for place in (*places, self._at_rest[:2])]
+        if np.nanargmin([value if np.isfinite(value) else np.inf for value in values]) < len(places):
+            self._at_rest[:2] = places[int(np.nanargmin([v if np.isfinite(v) else np.inf for v in values]))]
+
+    def __call__(self, *stacks: np.ndarray | None, finite: bool = True) -> np.ndarray:
+        probes = max((len(stack) for stack in stacks if stack is not None), default=1)
+        filled = list(stacks) + [None] * (len(self._at_rest) - len(stacks))
+        filled = [
+            np.repeat(rest, probes, axis=0) if stack is None else np.asarray(stack, np.float32)
+            for rest, stack in zip(self._at_rest, filled, strict=True)
+        ]
+        with np.errstate(all="ignore"):  # not finite is refused below, or an answer
+            calls = zip(*filled, strict=True)
+            losses = [[self._number(self.loss(*call, *noise)) for noise in self.noises] for call in calls]
+        if finite and not np.isfinite(losses).all():
+            raise ValueError("the loss is not finite at legal arguments; does it take (x, output, mean, logvar)?")
         return np.mean(losses, axis=1)
 
+    def of_the_latents(self, mean: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """Return the losses `(probes,)` at stacks of the third and fourth argument, finite or not."""
+        return self(None, None, mean, second, finite=False)
+
+    def refuse_what_changes(self) -> None:
+        """Raise an error if the loss is no longer what it was at the first call, to rounding."""
+        losses = np.concatenate([[self._first], self(*[np.repeat(far, 4, axis=0) for far in self._far])])
+        if np.ptp(losses) > rounding_error(losses):
+            shown = ", ".join(f"{loss:.9g}" for loss in losses)
+            raise ValueError(
+                f"called with the same arguments, the loss is {shown}: it draws inside, or counts its calls. Let it "
+                "take its noise as a fifth argument, eps; let a schedule stand still, at the step that you ask about"
+            )
+
     def _number(self, value: Any) -> float:
+        if isinstance(value, (dict, tuple, list)):
+            raise TypeError(
+                f"expected a loss that returns a number, got {type(value).__name__} of {len(value)}; "
+                "pass a function that returns the total alone"
+            )
         number = np.asarray(value)
         if number.dtype.kind not in "fiu":
             raise TypeError(f"expected a loss that returns a number, got {type(value).__name__}")
@@ -111,6 +116,10 @@ class Prober:
             wanted = f"a number, or one for each of {self.latents[0]} images"
             raise ValueError(f"expected {wanted}, got shape {number.shape}; sum or average over pixels and latents")
         return float(number.astype(np.float64).mean())
+
+
+def _full(shape: tuple[int, ...], level: float) -> np.ndarray:
+    return np.full((1, *shape), level, np.float32)
 
 
 def paired_stacks(
@@ -146,24 +155,8 @@ def required_arguments(function: Callable) -> int:
     return sum(p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
 
 
-def energy(name: tuple[str, str], x: np.ndarray, output: np.ndarray) -> np.ndarray:
-    """Return the energy of each probe, `(probes,)`: summed over pixels, averaged over the batch.
-
-    The energy of a pixel is that of :data:`ENERGIES` that has the name.
-    """
-    return _summed(ENERGIES[name](x.astype(np.float64), output.astype(np.float64)))
-
-
-def divergence(name: str, mean: np.ndarray, second: np.ndarray) -> np.ndarray:
-    r"""Return KL(N(mean, σ²) ‖ N(0, I)) of each probe, `(probes,)` in nats, averaged over the batch.
-
-    The σ is that of `second` in the reading of :data:`DEVIATIONS` that has the name.
-    """
-    mean, deviation = mean.astype(np.float64), DEVIATIONS[name](second.astype(np.float64))
-    return _summed(0.5 * (mean**2 + deviation**2 - 2 * np.log(deviation) - 1))
-
-
-def _summed(stack: np.ndarray) -> np.ndarray:
+def summed(stack: np.ndarray) -> np.ndarray:
+    """Return for each probe the sum over all but the batch, averaged over the batch: `(probes,)`."""
     return stack.reshape(*stack.shape[:2], -1).sum(axis=2).mean(axis=1)
 
 
@@ -175,7 +168,7 @@ def rounding_error(losses: np.ndarray) -> float:
 def best_line(
     feature: Callable[[_Name, np.ndarray, np.ndarray], np.ndarray],
     names: Iterable[_Name],
-    stacks: Sequence[np.ndarray],
+    stacks: Stacks,
     losses: np.ndarray,
 ) -> Line[_Name] | None:
     """Return the line of the candidate that explains the losses best, or None if none explains them.
@@ -183,18 +176,43 @@ def best_line(
     Parameters
     ----------
     feature : callable
-        :func:`energy` or :func:`divergence`.
+        Of a name and two stacks, such as :func:`vaecourse.clinic.reconstructions.energy`.
     names : iterable
         The candidates, by the names under which the feature knows them.
     stacks : two arrays `(probes, batch, ...)`
         At which the loss was called.
     losses : array `(probes,)`
     """
+    if not np.isfinite(losses).all():
+        return None
     best, unexplained = None, TOLERANCE * np.std(losses) + rounding_error(losses)
     for name in names:
-        features = feature(name, *stacks)
+        with np.errstate(all="ignore"):  # a logit is no probability
+            features = feature(name, *stacks)
+        if not np.isfinite(features).all():
+            continue
         intercept, slope = (float(c) for c in np.polynomial.polynomial.polyfit(features, losses, 1))
         residual = np.std(losses - slope * features - intercept)
         if residual < unexplained:
             best, unexplained = Line(name, slope, intercept), residual
     return best
+
+
+def continues(
+    line: Line, features: np.ndarray, losses: np.ndarray, absolute: float = 0.0, roundings: float = 4.0
+) -> np.ndarray:
+    """Return of each further probe whether it lies on a line: within twice the tolerance, and what rounding hides.
+
+    Parameters
+    ----------
+    line : Line
+    features, losses : arrays `(probes,)`
+    absolute : float
+        How far a probe may be off in any case, in units of the feature.
+    roundings : float
+        How many times the rounding error it may be off: one, where the same large numbers are added up in all probes.
+    """
+    with np.errstate(invalid="ignore"):
+        off = np.abs(losses - line.intercept - line.slope * features)
+        allowed = abs(line.slope) * (2 * TOLERANCE * np.abs(features) + absolute)
+        return off <= allowed + roundings * rounding_error(np.nan_to_num([*losses, line.intercept]))

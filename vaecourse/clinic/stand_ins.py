@@ -57,10 +57,18 @@ def with_networks(vae: VAE, **networks: StandIn) -> VAE:
     **networks : StandIn
         By the name of the attribute that holds the network, such as `encoder`.
     """
-    other = object.__new__(type(vae))  # past Keras, which would build anew, and keep a list of what is set
-    attributes = dict(vars(vae))
-    for name, value in attributes.items():
-        if isinstance(value, MethodType) and value.__self__ is vae:  # it would ask the networks of the given model
-            attributes[name] = MethodType(value.__func__, other)
-    other.__dict__.update(attributes | networks)
+    return copied(vae, **networks)
+
+
+def copied(model: keras.Model, **attributes: Any) -> Any:
+    """Return an object of the class of a model that shares everything with it but the attributes that are given.
+
+    Its methods see these; it is for asking, as :func:`with_networks` says.
+    """
+    other = object.__new__(type(model))  # past Keras, which would build anew, and keep a list of what is set
+    kept = dict(vars(model))
+    for name, value in kept.items():
+        if isinstance(value, MethodType) and value.__self__ is model:  # it would ask the attributes of the given model
+            kept[name] = MethodType(value.__func__, other)
+    other.__dict__.update(kept | attributes)
     return other

@@ -17,7 +17,8 @@ from vaecourse.data.names import known
 
 v1 = tf.compat.v1
 
-OBJECTIVES = ("squared_error", "cross_entropy")
+OBJECTIVES = ("squared_error", "cross_entropy", "guarded_cross_entropy")
+GUARD = 1e-10  # in the logarithms of the source's cross-entropy
 INPUT_SIZE = 784
 
 
@@ -67,14 +68,14 @@ def build(
 
     Parameters
     ----------
-    objective : {"squared_error", "cross_entropy"}
+    objective : {"squared_error", "cross_entropy", "guarded_cross_entropy"}
         Σ (x − x̂)²/0.5, which is −log N(x; x̂, ¼) without its constant 784 · (½ ln 2π + ln ½) = 177.02 nats; or
-        −Σ [x ln x̂ + (1 − x) ln(1 − x̂)].
+        −Σ [x ln x̂ + (1 − x) ln(1 − x̂)], computed from the logits; or, as in a comment of the source,
+        −Σ [x ln(g + x̂) + (1 − x) ln(g + 1 − x̂)] with g = 10⁻¹⁰; in single precision g + 1 is 1, and no guard.
     latent_dim, hidden_size : int
     learning_rate : float
-        Of Adam, with ε = 10⁻⁸.
-    seed : int
-        Of the initial weights and the noise.
+        Of Adam; its ε is 10⁻⁸.
+    seed : int, of the initial weights and the noise
     dtype : tf.DType
 
     Raises
@@ -112,8 +113,10 @@ def build(
         # loss
         if objective == "squared_error":
             per_pixel = v1.square(x - x_hat) / 0.5
-        else:
+        elif objective == "cross_entropy":
             per_pixel = v1.nn.sigmoid_cross_entropy_with_logits(labels=x, logits=logits)
+        else:
+            per_pixel = -(x * v1.log(GUARD + x_hat) + (1 - x) * v1.log(GUARD + 1 - x_hat))  # in this order
         reconstruction_loss = v1.reduce_sum(per_pixel, 1)
         kl = -0.5 * v1.reduce_sum(1 + logvar - v1.square(mean) - v1.exp(logvar), 1)
         loss = v1.reduce_mean(reconstruction_loss + kl)
@@ -133,7 +136,7 @@ def build(
 def start(program: Program) -> tf.compat.v1.Session:
     """Open a session in which the variables have their initial values; the caller closes it.
 
-    Do not enter it by a `with` statement: inside, its graph is where every operation goes, and nothing is eager.
+    Not to be entered by `with`: inside, its graph is where every operation goes, and nothing is eager.
     """
     session = v1.Session(graph=program.graph)
     with quiet_native_log():
@@ -154,13 +157,11 @@ def train(
 
     Parameters
     ----------
-    program, session
-        As :func:`build` and :func:`start` return them.
+    program, session : what :func:`build` and :func:`start` return
     images : array `(n, 784)`
         Grays in [0, 1].  What does not fill a batch is left out of the epoch.
-    epochs, batch_size : int
-    seed : int
-        Of the order of the images.
+    epochs, batch_size, seed : int
+        The seed is that of the order of the images.
     on_epoch : callable, optional
         Called after every epoch with its number, from 1, and its mean loss.
 
@@ -177,9 +178,8 @@ def train(
     _check(images)
     if not 1 <= batch_size <= len(images):
         raise ValueError(f"expected batches of 1 to {len(images)} images, got batch_size={batch_size}")
-    batches = len(images) // batch_size
+    batches, losses = len(images) // batch_size, []
     rng = np.random.default_rng(seed)
-    losses = []
     for epoch in range(epochs):
         order = rng.permutation(len(images))
         total = 0.0
@@ -228,7 +228,7 @@ def weights(
 
     Parameters
     ----------
-    program, session
+    program, session : as above
     values : sequence of arrays, optional
         Something else in the order of `variables`, such as gradients, to be arranged alike.
 
