@@ -10,10 +10,16 @@ import numpy as np
 import scipy.special
 
 PIXELS = (1, 2, 3)
+sigmoid = scipy.special.expit
 
 
-def sigmoid(o):
-    return scipy.special.expit(o)
+def kl(mean, logvar):
+    """KL(N(mean, exp(logvar)) ‖ N(0, I)) of each latent, by NumPy."""
+    return (mean**2 + np.exp(logvar) - logvar - 1) / 2
+
+
+def sse(x, output):
+    return ((x - output) ** 2).sum(axis=PIXELS)
 
 
 def cross_entropy(x, p):
@@ -200,8 +206,6 @@ def compose(seed: int) -> Stranger:
     if draws == "shared" and d == 1:
         agrees = True
     is_kl = floor == "none" and reading in SIGMAS
-    if floor == "no mean":
-        is_kl = False
     factor = share * (batch if of_rec == "batch sum" else 1)
     of_the_kl = beta * (batch if of_kl == "batch sum" else 1) / (d if of_kl == "mean" else 1)
     true_beta = of_the_kl / factor if is_kl and family and (known or family not in ("Gaussian", "Laplace")) else None

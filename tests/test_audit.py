@@ -7,21 +7,13 @@ import numpy as np
 import pytest
 import scipy.stats
 import tensorflow as tf
+from strangers import PIXELS, cross_entropy, kl, sigmoid, sse
+from strangers import SIGMAS as READINGS
 
 from vaecourse import audit, likelihoods, objectives
 from vaecourse.clinic import divergences, probing, reconstructions, samplers
 
 SMALL = (6, 5, 1)
-PIXELS = (1, 2, 3)
-
-
-def kl(mean, logvar):
-    """KL(N(mean, exp(logvar)) ‖ N(0, I)) of each latent, by NumPy."""
-    return (mean**2 + np.exp(logvar) - logvar - 1) / 2
-
-
-def sse(x, output):
-    return ((x - output) ** 2).sum(axis=PIXELS)
 
 
 def good(x, output, mean, logvar):
@@ -34,14 +26,6 @@ def true_sampler(mean, logvar, eps):
 
 def slipped_sampler(mean, logvar, eps):
     return mean + np.exp(logvar) * eps
-
-
-def cross_entropy(x, p):
-    return -(x * np.log(p) + (1 - x) * np.log(1 - p))
-
-
-def sigmoid(x):
-    return 1 / (1 + np.exp(-x))
 
 
 def continuous_bernoulli(x, p):
@@ -198,16 +182,6 @@ def test_a_loss_that_is_no_known_likelihood_is_none_of_these(name):
     assert found.posterior == "log σ²"
     assert found.sampler_agrees
     assert ("only for outputs between 0 and 1" in str(found)) == (name == "Huber")
-
-
-READINGS = {
-    "log σ²": lambda v: np.exp(v / 2),
-    "log σ": np.exp,
-    "σ": lambda v: v,
-    "σ²": np.sqrt,
-    "σ before a softplus": lambda v: np.log1p(np.exp(v)),
-    "σ² before a softplus": lambda v: np.sqrt(np.log1p(np.exp(v))),
-}
 
 
 @pytest.mark.parametrize("posterior", READINGS)
@@ -518,6 +492,7 @@ def test_likelihood_and_scale_of_a_prober(sigma2):
     assert line.slope == pytest.approx(0.5 / sigma2, rel=1e-4)
     term = divergences.kl_term(probe.of_the_latents, (8, 2))
     assert reconstructions.scale(probe, line, term) == (pytest.approx(sigma2, rel=1e-4), [])
+    assert {reads for _, reads in reconstructions.ENERGIES} | {None} == set(reconstructions.OUTPUTS)
     assert set(reconstructions.SCALES) == {name[0] for name in reconstructions.ENERGIES if name[1] == "mean"}
 
 

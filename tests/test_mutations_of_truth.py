@@ -138,8 +138,8 @@ MUTATIONS = [
     Mutation(
         "no KL but to N(0, I)",
         "clinic",
-        "term = term or _to_another_prior(READINGS, stacks, losses)",
-        "term = term or None",
+        "else _to_another_prior(READINGS, stacks, losses)",
+        "else None",
         of_the_world("prior N(0, 4)"),
     ),
     Mutation(

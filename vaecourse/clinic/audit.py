@@ -67,8 +67,7 @@ class Objective:
             rows[name] = "cannot be known" if value is None else f"{value:.4g}"
         rows["KL"] = "none that is known here"
         if self.posterior and self.prior:
-            mean, variance = self.prior
-            prior = "N(0, I)" if self.prior == (0, 1) else f"N({mean:.3g}, {variance:.3g}) for each latent"
+            prior = divergences.normal(*self.prior) + " for each latent" * (self.prior != (0, 1))
             rows["KL"] = f"to {prior}; the posterior's σ is given as {self.posterior}"
         rows["probed"] = self.probed
         return "\n".join(f"{name:12}{value}" for name, value in [*rows.items(), *(("note", n) for n in self.notes)])
@@ -175,18 +174,17 @@ def _taken(loss: Callable | OwnModel, sampler: Callable | None) -> tuple[Callabl
 
 def _range(output: str | None) -> str:
     """Say over which range a loss is called."""
-    outputs = {None: "0.03 to 0.97", "probability": "0.001 to 0.999"}.get(output, "−8 to 8")
-    outputs = "−4 to 4" if output and "mean" in output else outputs
+    least, most = reconstructions.OUTPUTS[output]
     low, high = divergences.LOG_VARIANCES
     return (
-        f"pixels 0 to 1, outputs {outputs}, ln σ² of the posterior {low:g} to {high:g}, means within "
+        f"pixels 0 to 1, outputs {least:g} to {most:g}, ln σ² of the posterior {low:g} to {high:g}, means within "
         f"{divergences.MEANS:g}, and close to the prior"
     ).replace("-", "−")
 
 
 def _is_their_sum(probe: probing.Prober, likelihood: _LikelihoodLine, kl: divergences.KLTerm) -> bool:
     """Whether varying both terms at once does what varying each alone did, up to a common factor."""
-    x, output = probing.paired_stacks(probe.images, (0, 1), (0.03, 0.97), stream=3)
+    x, output = probing.paired_stacks(probe.images, (0, 1), reconstructions.OUTPUTS[None], stream=3)
     x = np.broadcast_to(x[:1], x.shape)  # a term of the image alone would be none of the sum's business
     latents = kl.stacks(probe.latents, stream=4)
     losses = probe(x, output, *latents, finite=False)

@@ -123,24 +123,25 @@ def kl_term(loss: Callable[[np.ndarray, np.ndarray], np.ndarray], shape: tuple[i
     """
     stacks = probing.paired_stacks(shape, (-4, 4), (0.1, 3), stream=2)
     losses = loss(*stacks)
-    narrow = KLTerm("none").stacks(shape, stream=9)
     if not np.isfinite(losses).all():
         return KLTerm("other", notes=("it is not finite at positive second arguments",))
     if np.std(losses) <= probing.rounding_error(losses):
+        narrow = KLTerm("none").stacks(shape, stream=9)
         if np.std(loss(*narrow)) <= probing.rounding_error(losses):
             return KLTerm("none")
-        return KLTerm(
-            "other", notes=("rounding of the loss hides it at moderate posteriors: it shows at narrow ones only",)
-        )
+        why = "rounding of the loss hides it at moderate posteriors: it shows at narrow ones only"
+        return KLTerm("other", notes=(why,))
     line = probing.best_line(divergence, READINGS, stacks, losses)
-    term = None if line is None else KLTerm("kl", line.name, 0.0, 1.0, line.slope, line.intercept)
-    term = term or _to_another_prior(READINGS, stacks, losses)
+    term = (
+        KLTerm("kl", line.name, slope=line.slope, intercept=line.intercept)
+        if line
+        else _to_another_prior(READINGS, stacks, losses)
+    )
     if term is None:
         return KLTerm("other", notes=_what_it_is_not(loss, shape))
+    # At second arguments up to 3, the KL of some readings is in the hundreds, and hides the rest.
     stacks = term._posteriors(*probing.paired_stacks(shape, (-4, 4), (-3, 2), stream=17))
-    losses = loss(
-        *stacks
-    )  # at second arguments up to 3, the KL of some readings is in the hundreds, and hides the rest
+    losses = loss(*stacks)
     if not np.isfinite(losses).all():
         return KLTerm("other", notes=("it is not finite where ln σ² is between −3 and 2",))
     line = probing.best_line(divergence, [term.reading or ""], stacks, losses) if _is_standard(term) else None
@@ -157,6 +158,11 @@ def kl_term(loss: Callable[[np.ndarray, np.ndarray], np.ndarray], shape: tuple[i
     return KLTerm("other", slope=again.slope, intercept=again.intercept, notes=broken)
 
 
+def normal(mean: float, variance: float) -> str:
+    """Return what a normal prior of each latent is called."""
+    return "N(0, I)" if (mean, variance) == (0, 1) else f"N({mean:.3g}, {variance:.3g})"
+
+
 def _is_standard(term: KLTerm) -> bool:
     return (term.prior_mean, term.prior_variance) == (0, 1)
 
@@ -171,7 +177,7 @@ def _to_another_prior(names: Iterable[str], stacks: probing.Stacks, losses: np.n
         matrix = np.stack([*(probing.summed(column) for column in columns), np.ones(len(losses))], axis=1)
         weights = np.linalg.lstsq(matrix, losses)[0]
         residual = np.std(losses - matrix @ weights)
-        of_mean, of_square, of_variance, of_logarithm, intercept = map(float, weights)
+        of_mean, of_square, of_variance, of_logarithm, _ = map(float, weights)
         if residual >= unexplained or of_square == 0 or of_logarithm == 0:
             continue
         if abs(of_variance / of_square - 1) > 0.01 or of_logarithm / of_square <= 0:
@@ -203,14 +209,13 @@ def _where_it_breaks(loss: Callable, term: KLTerm, shape: tuple[int, ...]) -> tu
     broken = [where for where, posteriors in tries.items() if _off(loss, term, *posteriors).any()]
     if not broken:
         return ()
-    prior = "N(0, I)" if _is_standard(term) else f"N({term.prior_mean:.3g}, {term.prior_variance:.3g})"
-    what = f"it is {term.slope:.3g} · KL to {prior}, given {term.reading},"
-    grid = np.linspace(*LOG_VARIANCES, 25)
+    what = f"it is {term.slope:.3g} · KL to {normal(term.prior_mean, term.prior_variance)}, given {term.reading},"
+    grid, step = np.linspace(*LOG_VARIANCES, 25, retstep=True)
     means = np.full((len(grid), *shape), 0.3)
     off = _off(loss, term, means, np.broadcast_to(grid[:, np.newaxis, np.newaxis], means.shape))
     if (off[0] or off[-1]) and not off[np.argmin(np.abs(grid))]:
-        low = max(grid[off & (grid < 0)], default=LOG_VARIANCES[0] - 0.5) + 0.5
-        high = min(grid[off & (grid > 0)], default=LOG_VARIANCES[1] + 0.5) - 0.5
+        low = max(grid[off & (grid < 0)], default=grid[0] - step) + step
+        high = min(grid[off & (grid > 0)], default=grid[-1] + step) - step
         between = f"for ln σ² between {low:g} and {high:g} only".replace("-", "−")
         return (f"{what} {between}: beyond, σ is clipped or has a floor, or a sign is lost",)
     if "close to the prior" in broken:

@@ -17,9 +17,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from vaecourse.clinic import rehearsals
+from vaecourse.clinic import divergences, rehearsals
 
-READINGS = ("log σ²", "log σ", "σ", "σ²", "σ before a softplus", "σ² before a softplus")
+READINGS = tuple(divergences.READINGS)
 """What the second thing that an encoder says of a posterior may be."""
 
 _CHUNK = 10_000  # images in one rehearsal, where more are asked about

@@ -71,9 +71,9 @@ class Prober:
         self._first = float(self(*self._far)[0])
         self.refuse_what_changes()
         places = [[_full(images, pixel), _full(images, output)] for pixel, output in self._PLACES]
-        values = [abs(float(self(*place, finite=False)[0])) for place in (*places, self._at_rest[:2])]
-        if np.nanargmin([value if np.isfinite(value) else np.inf for value in values]) < len(places):
-            self._at_rest[:2] = places[int(np.nanargmin([v if np.isfinite(v) else np.inf for v in values]))]
+        places.append(self._at_rest[:2])
+        sizes = [abs(float(self(*place, finite=False)[0])) for place in places]
+        self._at_rest[:2] = places[int(np.argmin(np.nan_to_num(sizes, nan=np.inf)))]
 
     def __call__(self, *stacks: np.ndarray | None, finite: bool = True) -> np.ndarray:
         probes = max((len(stack) for stack in stacks if stack is not None), default=1)

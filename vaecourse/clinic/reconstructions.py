@@ -45,7 +45,16 @@ SCALES: dict[str, tuple[str, float, Callable[[float], float], float, str]] = {
     "Laplace": ("b", 1.0, lambda b: math.log(2 * b), math.log(2), "ln 2"),
 }
 
-_WIDE = {"logits": 8.0, "mean": 4.0, "sigmoid": 8.0, "mean of 2x − 1": 4.0, "tanh, mean of 2x − 1": 4.0}
+OUTPUTS: dict[str | None, tuple[float, float]] = {
+    None: (0.03, 0.97),
+    "probability": (0.001, 0.999),
+    "logits": (-8, 8),
+    "mean": (-4, 4),
+    "sigmoid": (-8, 8),
+    "mean of 2x − 1": (-4, 4),
+    "tanh, mean of 2x − 1": (-4, 4),
+}
+"""Over which outputs a loss is tried, by what they are read as; None before that is known."""
 
 
 def energy(name: Name, x: np.ndarray, output: np.ndarray) -> np.ndarray:
@@ -66,7 +75,7 @@ def likelihood(probe: probing.Prober) -> tuple[probing.Line[Name] | None, list[s
     list of str
         Why not, and what it is near.
     """
-    stacks = probing.paired_stacks(probe.images, (0, 1), (0.03, 0.97), stream=1)
+    stacks = probing.paired_stacks(probe.images, (0, 1), OUTPUTS[None], stream=1)
     losses = probe(*stacks)
     if np.std(losses) <= probing.rounding_error(losses):
         return None, ["the loss does not depend on the images and the output"]
@@ -90,26 +99,27 @@ def _where_it_breaks(probe: probing.Prober, line: probing.Line[Name]) -> str:
     if reads == "probability":
         tries = [("for outputs from 0.03 to 0.97", x, _sigmoid(6.9 * outputs)) for x in (gray, black_and_white)]
     else:
-        wide, near = _WIDE[reads] * outputs, (0.05 * rng.uniform(-1, 1, shape)).astype(np.float32)
+        wide, near = OUTPUTS[reads][1] * outputs, (0.05 * rng.uniform(-1, 1, shape)).astype(np.float32)
         tries = [("for outputs between 0 and 1", x, wide) for x in (gray, black_and_white)]
         if reads == "mean":
             tries += [("for errors of 0.05 and more", gray, gray + near)]
-    for where, x, output in tries:
-        x = np.broadcast_to(x[:1], x.shape) if math.isnan(line.intercept) else x
-        losses, features = probe(x, output, finite=False), energy(line.name, x, output)
-        if math.isnan(line.intercept):
-            if probing.best_line(energy, [line.name], (x, output), losses) is None:
-                return where
-        elif not (np.isfinite(losses).all() and probing.continues(line, features, losses, slack).all()):
-            return where
-    return ""
+
+    def holds(x: np.ndarray, output: np.ndarray) -> bool:
+        if math.isnan(line.intercept):  # it differs by image
+            x = np.broadcast_to(x[:1], x.shape)
+            return probing.best_line(energy, [line.name], (x, output), probe(x, output, finite=False)) is not None
+        losses = probe(x, output, finite=False)
+        on_it = probing.continues(line, energy(line.name, x, output), losses, slack)
+        return bool(np.isfinite(losses).all() and on_it.all())
+
+    return next((where for where, x, output in tries if not holds(x, output)), "")
 
 
 def _up_to_a_term_of_the_image(probe: probing.Prober) -> probing.Line[Name] | None:
     """Return a line that holds for any one image, its intercept being unknown, or None."""
     lines = []
     for stream in (14, 15):
-        x, output = probing.paired_stacks(probe.images, (0, 1), (0.03, 0.97), stream=stream)
+        x, output = probing.paired_stacks(probe.images, (0, 1), OUTPUTS[None], stream=stream)
         x = np.broadcast_to(x[:1], x.shape)
         lines.append(probing.best_line(energy, ENERGIES, (x, output), probe(x, output)))
     one, other = lines
@@ -120,7 +130,7 @@ def _up_to_a_term_of_the_image(probe: probing.Prober) -> probing.Line[Name] | No
 
 def _near(probe: probing.Prober) -> list[str]:
     """Say of which family a loss is that of on a part of the range, or nothing."""
-    gray, outputs = probing.paired_stacks(probe.images, (0, 1), (0.03, 0.97), stream=1)
+    gray, outputs = probing.paired_stacks(probe.images, (0, 1), OUTPUTS[None], stream=1)
     rng = np.random.default_rng(16)
     black_and_white = (gray > 0.5).astype(np.float32)
     close = (gray + gray.mean(axis=(1, 2, 3, 4), keepdims=True) * rng.uniform(-0.1, 0.1, gray.shape)).astype(np.float32)

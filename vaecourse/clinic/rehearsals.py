@@ -102,9 +102,7 @@ def step_of(model: keras.Model, **networks: Any) -> tuple[Callable[[Any], Any], 
         If the class overrides neither `train_step` nor `compute_loss`.
     """
     cls = type(model)
-    overrides = [
-        name for name in ("train_step", "compute_loss") if getattr(cls, name) is not getattr(keras.Model, name)
-    ]
+    overrides = [name for name in _LOSSES if getattr(cls, name) is not getattr(keras.Model, name)]
     if not overrides:
         raise TypeError(
             f"{cls.__name__} has neither a train_step nor a compute_loss of its own, so that its loss cannot be found: "
