@@ -347,7 +347,7 @@ MUTATIONS = [
     Mutation(
         "metrics averaged over batches",
         "training",
-        ".update_state(per_image)",
+        ".update_state(per_image, part.weights)",
         ".update_state(tf.reduce_mean(per_image))",
         the_evaluation,
     ),

@@ -1,7 +1,8 @@
-"""Training by Keras: `fit`, `evaluate` and `predict`, optimizers and schedules, and how a killed training goes on."""
+"""Training by Keras: `fit`, `evaluate` and `predict`, on one device or several, optimizers, and resuming."""
 
 from vaecourse.training.compiled import STEPS_PER_EXECUTION
 from vaecourse.training.optimizers import Adam, LinearDecay, cosine_decay
+from vaecourse.training.replicas import is_chief
 from vaecourse.training.resume import EpochStart, batches_seen, listens_to_batches, resume_from
 from vaecourse.training.trainable import EVALUATION_BATCH, Trainable
 
@@ -14,6 +15,7 @@ __all__ = [
     "Trainable",
     "batches_seen",
     "cosine_decay",
+    "is_chief",
     "listens_to_batches",
     "resume_from",
 ]

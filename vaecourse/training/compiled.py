@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from vaecourse.training import errors, inputs, optimizers, resume
+from vaecourse.training import errors, inputs, optimizers, replicas, resume
 from vaecourse.training.steps import Steps
 
 STEPS_PER_EXECUTION = 20
@@ -50,7 +50,8 @@ class Compiled(Steps):
         Raises
         ------
         ValueError
-            If a loss, weights of losses, or metrics are given.
+            If a loss, weights of losses, or metrics are given; if several steps are to run at once on several
+            replicas.
         """
         if loss is not None or loss_weights:
             raise ValueError("a VAE has its objective built in; choose a likelihood, kl and beta instead of a loss")
@@ -59,16 +60,22 @@ class Compiled(Steps):
                 f"a {type(self).__name__} has its metrics built in ({', '.join(self.measured)}): metrics and "
                 "weighted_metrics must be None. Compute others in a callback, from encode, decode or reconstruct"
             )
-        super().compile(
-            optimizer=optimizers.Adam() if optimizer == "adam" else optimizer,
-            run_eagerly=run_eagerly,
-            steps_per_execution=steps_per_execution or 1,
-            jit_compile=jit_compile,
-            auto_scale_loss=auto_scale_loss,
-        )
-        self._steps_per_execution_asked = steps_per_execution
-        self._compiled_for = {}
-        self.optimizer.build(self.trainable_variables)  # or a first `fit` that fails would leave it unbuildable
+        if steps_per_execution not in (None, 1) and replicas.several(self.distribute_strategy):
+            raise ValueError(
+                f"several steps at once do not run on several replicas: steps_per_execution must be None or 1, got "
+                f"{steps_per_execution}"
+            )
+        with self.distribute_strategy.scope():
+            super().compile(
+                optimizer=optimizers.Adam() if optimizer == "adam" else optimizer,
+                run_eagerly=run_eagerly,
+                steps_per_execution=steps_per_execution or 1,
+                jit_compile=jit_compile,
+                auto_scale_loss=auto_scale_loss,
+            )
+            self._steps_per_execution_asked = steps_per_execution
+            self._compiled_for = {}
+            self.optimizer.build(self.trainable_variables)  # or a first `fit` that fails would leave it unbuildable
 
     def get_compile_config(self) -> dict[str, Any] | None:
         config = super().get_compile_config()
@@ -122,6 +129,8 @@ class Compiled(Steps):
         must be a part.  And TensorFlow warns where a function is compiled for a few calls only, as in a short training.
         """
         chosen = self._steps_per_execution_asked
+        if replicas.several(self.distribute_strategy):
+            return 1
         if chosen is None:
             short = 0 <= steps < 10 * STEPS_PER_EXECUTION
             single = self.run_eagerly or short or any(parts) or any(map(resume.listens_to_batches, callbacks))

@@ -43,6 +43,11 @@ def in_words() -> Iterator[None]:
     """Raise what :func:`require` was asked to raise, instead of TensorFlow's error; other errors stay as they are."""
     try:
         yield
+    except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.DeadlineExceededError) as error:
+        raise ConnectionError(
+            "another worker of this training has stopped, or cannot be reached. Start all workers again: with the "
+            "callback vaecourse.training.resume_from they go on from the last finished epoch"
+        ) from error
     except tf.errors.InvalidArgumentError as error:
         refusal = _REFUSAL.search(str(error))
         if refusal is None:

@@ -3,11 +3,15 @@
 import contextlib
 import json
 import os
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import keras
 import tensorflow as tf
+
+from vaecourse.training import replicas
 
 
 def resume_from(folder: str | os.PathLike) -> keras.callbacks.Callback:
@@ -18,10 +22,13 @@ def resume_from(folder: str | os.PathLike) -> keras.callbacks.Callback:
     the resumed training ends with the weights of an uninterrupted one.  The backup is removed when training ends;
     what else is in the folder stays.
 
+    Of several workers the first one writes, and all read: the folder must be one that all of them see.
+
     Raises
     ------
     OSError
-        By `fit`, if there is a backup, and neither it nor the one before can be read.
+        By `fit`, if there is a backup, and neither it nor the one before can be read; on every worker, if they do not
+        all read the same one.
     """
     return _Resume(os.path.join(folder, "backup"), double_checkpoint=True)
 
@@ -63,18 +70,46 @@ class _Resume(keras.callbacks.BackupAndRestore):
     """
 
     def on_train_begin(self, logs: Any = None) -> None:
+        strategy = self.model.distribute_strategy
+        if not replicas.is_chief(strategy):
+            self._use_a_copy()
+        replicas.wait_for_all(strategy)  # nothing is written before all have their copy
+        self._restore()
+        seen = int(batches_seen(self.model.optimizer))
+        if not replicas.agreed(strategy, seen):
+            raise OSError(
+                f"the workers have read different backups, this one that of {seen} batches: the folder of "
+                "resume_from must be one that all of them share"
+            )
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.model._initial_epoch = None
+
+    def _use_a_copy(self) -> None:
+        """Read and write a copy, as a worker other than the first.
+
+        It must write, too, since saving and loading in the scope of a strategy creates variables on all workers.
+        """
+        model, params = self.model, self.params
+        shared = str(getattr(self, "shared", self.backup_dir))
+        self.shared, self.temporary = shared, tempfile.TemporaryDirectory()
+        copy = os.path.join(self.temporary.name, "backup")
+        if os.path.isdir(shared):
+            shutil.copytree(shared, copy)
+        super().__init__(copy, double_checkpoint=True)
+        self.set_model(model)
+        self.set_params(params)
+
+    def _restore(self) -> None:
         first_step = Path(self.backup_dir, "first_step")
         if not any(first_step.parent.glob("*.weights.h5*")):  # nothing to resume: the training begins here
             first_step.parent.mkdir(parents=True, exist_ok=True)
             first_step.write_text(str(int(batches_seen(self.model.optimizer))))
         with contextlib.suppress(json.JSONDecodeError):  # killed while the number was being written
-            super().on_train_begin(logs)
+            super().on_train_begin()
         if self.params["steps"]:
             done = int(batches_seen(self.model.optimizer)) - int(first_step.read_text())
             self.model._initial_epoch = done // self.params["steps"]
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self.model._initial_epoch = None
 
 
 def listens_to_batches(callback: keras.callbacks.Callback) -> bool:

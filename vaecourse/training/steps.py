@@ -1,13 +1,13 @@
 """One step of training, evaluation or prediction: what all models here compute on a batch."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from vaecourse.training import errors, inputs, resume
+from vaecourse.training import errors, inputs, replicas, resume, unsupported
 
 
 class Steps(keras.Model):
@@ -24,6 +24,7 @@ class Steps(keras.Model):
     samples = 1
     seed = 0
     latent_dim = 1
+    image_shape: tuple[int, ...] = ()
 
     def checked(self, x: Any) -> Any:
         """Return images after refusing what the model cannot be asked about."""
@@ -48,33 +49,39 @@ class Steps(keras.Model):
         raise NotImplementedError
 
     def train_step(self, batch: Any) -> dict[str, tf.Tensor]:
+        part, batch = replicas.part_of(self, batch)
         x, y = self._examples(batch)
         with tf.GradientTape() as tape:
-            eps = self.noise(tf.shape(x)[0], resume.batches_seen(self.optimizer))
+            eps = part.noise(lambda images: self.noise(images, resume.batches_seen(self.optimizer)), x)
             measured = self._with_penalties(self.objective(x, y, eps, training=True))
-            loss = tf.reduce_mean(measured["loss"])
+            loss = part.mean(measured["loss"])
             scaled_loss = self.optimizer.scale_loss(loss)
         weights = self.trainable_variables
         if not weights:  # Keras goes on likewise
             warnings.warn("The model does not have any trainable weights: it is evaluated, not trained.", stacklevel=2)
-            return self._update_metrics(measured)
+            return self._update_metrics(measured, part)
         sentence = (
             "the loss is not finite at optimizer step {}; the weights are those before that step. Lower the learning "
             "rate, and look at the scale of the images and the log-variances"
         )
         step = tf.convert_to_tensor(self.optimizer.iterations)
-        finite = errors.require(tf.math.is_finite(loss), FloatingPointError, sentence, step)
+        finite = errors.require(tf.math.is_finite(part.total(loss)), FloatingPointError, sentence, step)
         with tf.control_dependencies([finite]):
-            gradients = tape.gradient(scaled_loss, weights)
+            gradients = _all(tape.gradient(scaled_loss, weights))
+            gradients = part.handed_over(gradients, self.optimizer)
             self.optimizer.apply_gradients(zip(gradients, weights, strict=True))
-        return self._update_metrics(measured)
+        return self._update_metrics(measured, part)
 
     def test_step(self, batch: Any) -> dict[str, tf.Tensor]:
+        part, batch = replicas.part_of(self, batch)
         x, y = self._examples(batch)
-        seen = tf.cast(self._means["loss"].count, tf.int32)
-        shape = (self.samples, tf.shape(x)[0], self.latent_dim)
-        eps = tf.random.stateless_normal(shape, tf.stack([-1 - self.seed, seen]), dtype=self.variable_dtype)
-        return self._update_metrics(self._with_penalties(self.objective(x, y, eps)))
+        seen = part.total(tf.convert_to_tensor(self._means["loss"].count))
+        seed = tf.stack([-1 - self.seed, tf.cast(seen, tf.int32)])
+
+        def drawn(images: tf.Tensor) -> tf.Tensor:
+            return tf.random.stateless_normal((self.samples, images, self.latent_dim), seed, dtype=self.variable_dtype)
+
+        return self._update_metrics(self._with_penalties(self.objective(x, y, part.noise(drawn, x))), part)
 
     def predict_step(self, batch: Any) -> tf.Tensor:
         x, _, _ = keras.utils.unpack_x_y_sample_weight(batch)
@@ -105,10 +112,21 @@ class Steps(keras.Model):
         penalties = [tf.cast(penalty, self.variable_dtype) for penalty in self.losses]  # computed anew at every look
         if not penalties:
             return measured
+        unsupported.refuse_penalties(self)
         penalty = tf.add_n(penalties)
         return {**measured, "loss": measured["loss"] + penalty}
 
-    def _update_metrics(self, measured: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def _update_metrics(self, measured: Mapping[str, tf.Tensor], part: replicas.Whole) -> dict[str, tf.Tensor]:
         for name, per_image in measured.items():
-            self._means[name].update_state(per_image)
-        return {name: mean.result() for name, mean in self._means.items()}
+            self._means[name].update_state(per_image, part.weights)
+        return part.results(self._means)
+
+
+def _all(gradients: Sequence) -> Sequence:
+    """Return gradients none of which can be used before all are computed.
+
+    A weight that is updated while other gradients still read it would first be copied.
+    """
+    computed = [part for part in tf.nest.flatten(gradients, expand_composites=True) if part is not None]
+    with tf.control_dependencies(computed):
+        return [None if gradient is None else tf.identity(gradient) for gradient in gradients]

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from vaecourse import data
-from vaecourse.training import inputs, resume
+from vaecourse.training import inputs, replicas, resume, unsupported
 from vaecourse.training.compiled import Compiled
 
 EVALUATION_BATCH = 500
@@ -73,6 +73,7 @@ validation_freq
         if not self.compiled:
             raise ValueError("compile the model before fitting it: vae.compile(keras.optimizers.Adam(1e-3))")
         x, validation_data = inputs.as_array(x), inputs.as_array(validation_data)
+        unsupported.refuse(self)
         array = inputs.is_array(x)
         if array:
             x = self._checked_examples(x, y)
@@ -100,12 +101,12 @@ validation_freq
         at_once = self._steps_at_once(callbacks, steps, steps_per_epoch, validation_steps)
         with self._running(at_once, "train_function", "test_function"):
             return super().fit(
-                x,
+                replicas.spread(self, x),
                 batch_size=batch_size,
                 epochs=epochs,
                 verbose=verbose,
                 callbacks=callbacks,
-                validation_data=validation_data,
+                validation_data=None if validation_data is None else replicas.spread(self, validation_data),
                 shuffle=shuffle and not data_set,  # a data set has its own order, and Keras would warn
                 initial_epoch=initial_epoch,
                 steps_per_epoch=steps_per_epoch,
@@ -134,6 +135,7 @@ validation_freq
         options = {"verbose": verbose, "callbacks": callbacks, "return_dict": return_dict, **kwargs}
         if "_use_cached_eval_dataset" in kwargs:  # the validation of a `fit`, which has prepared all this
             return super().evaluate(x, batch_size=batch_size, steps=steps, **options)
+        unsupported.refuse(self, training=False)
         x = inputs.as_array(x)
         if inputs.is_array(x):
             x, batch_size = data.batches(self._checked_examples(x, y), batch_size or EVALUATION_BATCH), None
@@ -141,7 +143,7 @@ validation_freq
             inputs.refuse_labels(y)
         x, steps = inputs.shortened(x, steps)
         with self._running(self._steps_at_once_after(callbacks, steps, "test_function"), "test_function"):
-            return super().evaluate(x, batch_size=batch_size, steps=steps, **options)
+            return super().evaluate(replicas.spread(self, x), batch_size=batch_size, steps=steps, **options)
 
     def predict(
         self,
@@ -152,6 +154,10 @@ validation_freq
         callbacks: Any = None,
     ) -> np.ndarray:
         """Return what calling the model on images returns, as an array, as Keras' `predict` does."""
+        if replicas.several_workers(self.distribute_strategy):
+            raise ValueError(
+                "predict does not join what several workers compute: load the weights into a model of one process"
+            )
         x = inputs.as_array(x)
         if inputs.is_array(x):
             self.checked(x)

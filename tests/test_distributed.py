@@ -1,0 +1,217 @@
+"""Several devices and several processes train as one does, and a killed one stops the others, which then resume.
+
+The processes are real ones, on this machine's loopback; the devices are logical ones.  They are started first, and do
+their work while this process trains the same models alone.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import distributed
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from vaecourse import models, networks, training
+from vaecourse.training import replicas, unsupported
+
+PROGRAM = Path(distributed.__file__)
+MIRRORED = ("VAE", "FlowVAE", "ImportanceWeightedVAE", "DigitVAE")
+WORKERS = ("ConditionalVAE", "SemiSupervisedVAE")
+# Ten steps of rounding: weights of the order of 1 within a few units in the last place, losses of 50 nats likewise.
+TOLERANCES = {
+    "weights": {"atol": 2e-6},
+    "losses": {"rtol": 1e-6, "atol": 1e-5},
+    "evaluated": {"rtol": 1e-6, "atol": 1e-5},
+}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def start(*commands: list[str], cluster: bool = True) -> list[subprocess.Popen]:
+    """Start processes with these arguments, as the workers of a cluster or each by itself."""
+    hosts = [f"127.0.0.1:{free_port()}" for _ in commands]
+    processes = []
+    for index, arguments in enumerate(commands):
+        task = {"cluster": {"worker": hosts}, "task": {"type": "worker", "index": index}}
+        environment = {**os.environ, "TF_CONFIG": json.dumps(task) if cluster else "", "TF_CPP_MIN_LOG_LEVEL": "3"}
+        command = [sys.executable, str(PROGRAM), *map(str, arguments)]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        processes.append(subprocess.Popen(command, env=environment, text=True, **pipes))
+    return processes
+
+
+@contextlib.contextmanager
+def ended(processes: list[subprocess.Popen]):
+    """Leave no process behind."""
+    try:
+        yield processes
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+
+
+def finish(processes: list[subprocess.Popen]) -> None:
+    for process in processes:
+        _, errors = process.communicate(timeout=180)
+        assert process.returncode == 0, errors
+
+
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory):
+    """Two logical devices, and two workers of which the second one is killed, at work while one process trains."""
+    folder = tmp_path_factory.mktemp("distributed")
+    devices = [[folder / "mirrored.npz", "/".join(MIRRORED), "", "devices"]]
+    workers = [
+        [folder / f"{i}.npz", "/".join(WORKERS), folder / "backup", *pause] for i, pause in enumerate([(), (2,)])
+    ]
+    with ended(start(*devices, cluster=False)) as mirrored, ended(start(*workers)) as cluster:
+        alone = {name: distributed.train(name) for name in (*MIRRORED, *WORKERS)}
+        uninterrupted = distributed.train_and_resume(folder / "alone")
+        said = cluster[1].stdout.readline()
+        cluster[1].send_signal(signal.SIGKILL)
+        _, words = cluster[0].communicate(timeout=120)
+        finish(mirrored)
+    left_behind = os.listdir(folder / "backup" / "backup")
+    with ended(start(*([folder / f"again{i}.npz", "", folder / "backup"] for i in range(2)))) as cluster:
+        finish(cluster)
+    return {
+        "alone": alone,
+        "mirrored": np.load(folder / "mirrored.npz"),
+        "workers": [np.load(folder / f"{i}.npz") for i in range(2)],
+        "said": said,
+        "words": words,
+        "code": 1,
+        "left behind": left_behind,
+        "again": [np.load(folder / f"again{i}.npz") for i in range(2)],
+        "uninterrupted": uninterrupted,
+        "backup": folder / "backup",
+    }
+
+
+@pytest.mark.parametrize("name", MIRRORED)
+def test_two_devices_train_and_evaluate_as_one(everything, name):
+    for part, expected in everything["alone"][name].items():
+        np.testing.assert_allclose(everything["mirrored"][f"{name}/{part}"], expected, **TOLERANCES[part])
+
+
+@pytest.mark.parametrize("name", WORKERS)
+def test_two_workers_train_and_evaluate_as_one(everything, name):
+    for part, expected in everything["alone"][name].items():
+        first, second = (found[f"{name}/{part}"] for found in everything["workers"])
+        np.testing.assert_array_equal(first, second)
+        np.testing.assert_allclose(first, expected, **TOLERANCES[part])
+
+
+def test_a_killed_worker_stops_the_others_in_words(everything):
+    assert everything["said"] == "paused\n"
+    assert "ConnectionError: another worker of this training has stopped" in everything["words"]
+    assert "resume_from" in everything["words"]
+
+
+def test_all_resume_from_the_last_finished_epoch_to_the_weights_of_an_uninterrupted_training(everything):
+    epochs, weights = everything["uninterrupted"]
+    assert epochs == [0, 1, 2, 3]
+    assert "latest.weights.h5" in everything["left behind"]
+    for found in everything["again"]:
+        assert list(found["epochs"]) == [2, 3]
+        np.testing.assert_allclose(found["resumed"], weights, **TOLERANCES["weights"])
+    assert os.listdir(everything["backup"]) == []
+
+
+# --- one process, which does not run what it is asked about ----------------------------------------------------------
+
+
+class Two:
+    """Stands in for a strategy of two replicas, for questions that do not run anything."""
+
+    num_replicas_in_sync = 2
+
+
+def parts(batches, count: int) -> list[np.ndarray]:
+    vae = distributed.MODELS["ConditionalVAE"]()
+    return [list(replicas._parts(vae, batches, count, first, 1).as_numpy_iterator()) for first in range(count)]
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 8, 21])
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_the_parts_of_a_batch_are_the_batch(size, count):
+    """Rows that count are all rows, once each and in order; those that fill up do not count."""
+    batches = tf.data.Dataset.from_tensor_slices((distributed.X, distributed.Y)).batch(size)
+    pieces = parts(batches, count)
+    assert {len(piece) for piece in pieces} == {-(-21 // size)}
+    for batch, (x, y) in enumerate(batches.as_numpy_iterator()):
+        assert len({len(piece[batch]) for piece in pieces}) == 1
+        rows = np.concatenate([piece[batch] for piece in pieces])
+        counted = rows[rows[:, -2] < rows[:, -1]]
+        np.testing.assert_array_equal(counted[:, -2], np.arange(len(x)))
+        np.testing.assert_array_equal(counted[:, :64], x.reshape(len(x), -1))
+        np.testing.assert_array_equal(counted[:, 64], y)
+        assert set(rows[:, -1]) == {len(x)}
+
+
+def test_the_shares_of_a_mean_add_up_to_it():
+    values, images = np.random.default_rng(0).normal(size=6).astype(np.float32), 5
+    shares = [replicas.Part(tf.constant(rows), tf.fill([3], images)) for rows in ([0, 1, 2], [3, 4, 5])]
+    total = sum(
+        share.mean(tf.constant(values[rows])) for share, rows in zip(shares, (slice(3), slice(3, 6)), strict=True)
+    )
+    np.testing.assert_allclose(total, values[:5].mean(), rtol=1e-6)
+    noise = [share.noise(lambda n: tf.reshape(tf.range(2 * n), (n, 2)), tf.zeros((3, 1))) for share in shares]
+    np.testing.assert_array_equal(noise[0], [[0, 1], [2, 3], [4, 5]])
+    np.testing.assert_array_equal(noise[1], [[6, 7], [8, 9], [8, 9]])
+
+
+def test_one_process_is_the_chief_and_sees_whole_batches():
+    assert training.is_chief()
+    batches = tf.data.Dataset.range(3)
+    assert replicas.spread(distributed.MODELS["VAE"](), batches) is batches
+    unsupported.refuse(distributed.MODELS["VAE"]())  # nothing, on one device
+
+
+def _with(encoder_layer=None, **options):
+    encoder, decoder = networks.mlp(2, (6,), "tanh", distributed.SHAPE, seed=0)
+    if encoder_layer is not None:
+        encoder = keras.Sequential([keras.Input(distributed.SHAPE), encoder_layer, encoder])
+    vae = models.VAE(encoder, decoder)
+    vae.compile(**options)
+    return vae
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: _with(keras.layers.BatchNormalization()), "batch normalization"),
+        (lambda: _with(keras.layers.Dropout(0.5)), "draw at random"),
+        (lambda: _with(optimizer=keras.optimizers.Adam(gradient_accumulation_steps=2)), "gradient_accumulation_steps"),
+        (lambda: _with(optimizer=keras.optimizers.Adam(use_ema=True)), "use_ema"),
+        (lambda: _with(optimizer=keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam())), "LossScaleOptimizer"),
+    ],
+    ids=["batch normalization", "dropout", "accumulation", "average of weights", "loss scale"],
+)
+def test_what_several_replicas_cannot_do_is_refused_in_a_sentence(build, message):
+    with pytest.raises(ValueError, match=message):
+        unsupported._refuse_training(build())
+
+
+def test_what_is_no_data_set_is_refused_on_several_replicas(monkeypatch):
+    vae = distributed.MODELS["VAE"]()
+    monkeypatch.setattr(type(vae), "distribute_strategy", Two())
+    with pytest.raises(ValueError, match=r"on 2 replicas a model takes arrays, or a tf\.data\.Dataset"):
+        replicas.spread(vae, iter([]))
+    with pytest.raises(ValueError, match="steps_per_execution must be None or 1, got 5"):
+        vae.compile(steps_per_execution=5)
+    with pytest.raises(ValueError, match=r"expected tf\.distribute\.MirroredStrategy.*got Two"):
+        unsupported.refuse(vae)
