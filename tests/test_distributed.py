@@ -145,8 +145,7 @@ def parts(batches, count: int) -> list[np.ndarray]:
     return [list(replicas._parts(vae, batches, count, first, 1).as_numpy_iterator()) for first in range(count)]
 
 
-@pytest.mark.parametrize("size", [1, 2, 5, 8, 21])
-@pytest.mark.parametrize("count", [2, 3, 4])
+@pytest.mark.parametrize(("size", "count"), [(5, 2), (8, 3), (21, 4)])
 def test_the_parts_of_a_batch_are_the_batch(size, count):
     """Rows that count are all rows, once each and in order; those that fill up do not count."""
     batches = tf.data.Dataset.from_tensor_slices((distributed.X, distributed.Y)).batch(size)

@@ -3,6 +3,7 @@
 from vaecourse.data.datasets import DATASETS, IMAGE_SHAPE, Images, array_digest, load
 from vaecourse.data.epochs import batches, binarized_batches, epoch_order
 from vaecourse.data.pixels import binarize, binarize_stochastically, check_grays, scale
+from vaecourse.data.streams import stream, write_shards
 
 __all__ = [
     "DATASETS",
@@ -17,4 +18,6 @@ __all__ = [
     "epoch_order",
     "load",
     "scale",
+    "stream",
+    "write_shards",
 ]
