@@ -45,7 +45,7 @@ def start(*commands: list[str], cluster: bool = True) -> list[subprocess.Popen]:
     processes = []
     for index, arguments in enumerate(commands):
         task = {"cluster": {"worker": hosts}, "task": {"type": "worker", "index": index}}
-        environment = {**os.environ, "TF_CONFIG": json.dumps(task) if cluster else "", "TF_CPP_MIN_LOG_LEVEL": "3"}
+        environment = {**os.environ, "TF_CONFIG": json.dumps(task if cluster else {}), "TF_CPP_MIN_LOG_LEVEL": "3"}
         command = [sys.executable, str(PROGRAM), *map(str, arguments)]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         processes.append(subprocess.Popen(command, env=environment, text=True, **pipes))
@@ -93,7 +93,6 @@ def everything(tmp_path_factory):
         "workers": [np.load(folder / f"{i}.npz") for i in range(2)],
         "said": said,
         "words": words,
-        "code": 1,
         "left behind": left_behind,
         "again": [np.load(folder / f"again{i}.npz") for i in range(2)],
         "uninterrupted": uninterrupted,

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PROJECT = PYPROJECT["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-NOT_LOCKED = {"gpu", "bench"}  # the lock is of what builds and tests the book
+NOT_LOCKED = {"gpu", "bench", "export"}  # the lock is of what builds and tests the book
 ON_COLAB = {"tensorflow": "2.20.0", "keras": "3.13.2", "numpy": "2.1.3", "tensorflow-probability": "0.25.0"}
 ELSEWHERE = "https://git.example.org/some-one/a.course"
 
