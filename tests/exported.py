@@ -14,7 +14,8 @@ def of_saved_model(path: Path, inputs: list[np.ndarray]) -> np.ndarray:
     import tensorflow as tf
 
     tensors = [tf.constant(array) for array in inputs]
-    return tf.saved_model.load(path).serve(tensors[0] if len(tensors) == 1 else tuple(tensors)).numpy()
+    loaded = tf.saved_model.load(path)
+    return loaded.serve(tensors[0] if len(tensors) == 1 else tuple(tensors)).numpy()
 
 
 def of_onnx(path: Path, inputs: list[np.ndarray]) -> np.ndarray:
