@@ -1,7 +1,7 @@
 """log p(x) and the true posterior by a sum over a grid of z, for models of two latents and binary pixels."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -11,6 +11,8 @@ from vaecourse.measures.batching import checked_without_labels
 from vaecourse.models import VAE, likelihoods
 
 tfd = tfp.distributions
+
+_DECODED = 256  # latents at once: what the layers pass on to each other then fits into the processor's cache
 
 
 def exact_log_likelihood(vae: VAE, images: np.ndarray, points: int = 256, reach: float = 6.0) -> np.ndarray:
@@ -103,8 +105,20 @@ def _joint_on_grid(vae: VAE, images: np.ndarray, first: np.ndarray, second: np.n
     """
     grid = np.stack(np.meshgrid(first, second), axis=-1).reshape(-1, 2)
     pixels = tf.reshape(tf.cast(images, tf.float32), (len(images), -1))
+    logits_of = _decoder(vae)
     for z in np.array_split(grid, max(1, len(grid) // 2048)):
-        logits = tf.reshape(vae.decode(z).distribution.logits, (len(z), -1))
+        logits = tf.concat([logits_of(tf.constant(z[i : i + _DECODED])) for i in range(0, len(z), _DECODED)], axis=0)
         at_zero = -tf.reduce_sum(tf.nn.softplus(logits), axis=-1)
         log_prior = tf.reduce_sum(tfd.Normal(0.0, 1.0).log_prob(z), axis=-1)
         yield tf.matmul(pixels, logits, transpose_b=True) + at_zero + log_prior
+
+
+def _decoder(vae: VAE) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Return the compiled decoder: from latents `(n, 2)` to logits `(n, pixels)`."""
+
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec((None, 2), tf.float32)])
+    def logits(z: tf.Tensor) -> tf.Tensor:
+        decoded = vae.decode(tf.cast(z, vae.variable_dtype)).distribution.logits
+        return tf.reshape(tf.cast(decoded, tf.float32), (tf.shape(z)[0], -1))
+
+    return logits.get_concrete_function()  # calling `logits` for several models would warn of retracing
