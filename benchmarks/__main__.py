@@ -1,15 +1,14 @@
-"""`python -m benchmarks [part ...]`: measure, print the table, write `results.json` and the figure of the book."""
+"""`python -m benchmarks [part ...]`: measure, print the table, write the file of this machine and the figure."""
 
 import argparse
 import datetime
 import importlib.metadata
 import json
-import os
-import platform
 from pathlib import Path
 
 from benchmarks import report
 from benchmarks.measurements import JOBS, PARTS
+from tools import processors
 
 FIGURE = Path(__file__).parents[1] / "book" / "_static" / "speed" / "throughput.png"
 PACKAGES = ("tensorflow", "keras", "numpy", "torch", "jax")
@@ -22,27 +21,31 @@ def main() -> None:
     asked = parser.parse_args().parts or list(PARTS)
     if unknown := set(asked) - set(PARTS):
         parser.error(f"unknown parts: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
-    results = report.results()
+    machine = processors.model()
+    path = report.file_of(machine)
+    results = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    results["machine"] = machine
+    path.parent.mkdir(exist_ok=True)
     for part in asked:
         print(part, flush=True)
         results[part] = PARTS[part](lambda line: print(line, flush=True))
         results.setdefault("measured", {})[part] = place()
-        report.RESULTS.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     print(report.of_targets(results))
     print(report.of_chapters(results))
-    if set(asked) & set(JOBS):
+    if set(asked) & set(JOBS) and path == report.RESULTS:  # the figure is of the machine that the page speaks of
         report.draw(results, FIGURE)
 
 
 def place() -> str:
-    """Return when, on what and with which versions a part was measured."""
+    """Return when, on what and with which versions a part was measured: processor, vector units, oneDNN, packages."""
     versions = []
     for package in PACKAGES:
         try:
             versions.append(f"{package} {importlib.metadata.version(package)}")
         except importlib.metadata.PackageNotFoundError:
             continue
-    return f"{datetime.date.today()}, {os.cpu_count()} × {platform.machine()}, {', '.join(versions)}"
+    return f"{datetime.date.today()}, {processors.describe()}, {', '.join(versions)}"
 
 
 if __name__ == "__main__":

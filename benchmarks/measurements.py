@@ -62,16 +62,19 @@ def throughput(job: Job, say: Callable, repetitions: int = 3) -> dict:
     matmul = Process("roofline", "Matmul")
     matmul.ask("rates")
     seconds = {name: [took] if took > PATIENCE else [] for name, took in first.items()}
+    busy = {name: [process.cpu] if first[name] > PATIENCE else [] for name, process in running.items()}
     rates = []
     for _ in range(repetitions):
         for name, process in running.items():
             if first[name] <= PATIENCE:
                 seconds[name].append(warm(process))
+                busy[name].append(process.cpu)
         rates.append(matmul.ask("rates")[0])
     contenders = {}
     for name, process in running.items():
         contenders[name] = {
             "images per second": summary(job.images / np.array(seconds[name])),
+            "CPU seconds per 1,000 images": summary(1000 * np.array(busy[name]) / job.images),
             "rounds": len(seconds[name]),
             "seconds before it runs": comparing[name] + first[name] - statistics.median(seconds[name]),
             "loss": losses[name],

@@ -40,9 +40,10 @@ class Process:
         self._answer()
 
     def ask(self, method: str, *arguments, **options) -> tuple[Any, float]:
-        """Call a method there, and return its result and its time in seconds."""
+        """Call a method there, and return its result and its time in seconds; `cpu` has that of all its processors."""
         self.pipe.send((method, arguments, options))
-        return self._answer()
+        result, took, self.cpu = self._answer()
+        return result, took
 
     def peak_memory(self) -> float:
         """Return the most memory that the process has held so far, in MB."""
@@ -77,11 +78,11 @@ def _serve(pipe, module, kind, arguments, options):
         while True:
             method, arguments, options = pipe.recv()
             if method == "peak_memory":
-                pipe.send((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 0.0))
+                pipe.send((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 0.0, 0.0))
                 continue
-            began = time.perf_counter()
+            began, busy = time.perf_counter(), time.process_time()
             result = getattr(contender, method)(*arguments, **options)
-            pipe.send((result, time.perf_counter() - began))
+            pipe.send((result, time.perf_counter() - began, time.process_time() - busy))
     except EOFError:
         pass
     except ImportError as error:

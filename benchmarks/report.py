@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -11,6 +12,7 @@ from tools import chapters
 from tools.tables import markdown
 
 RESULTS = Path(__file__).with_name("results.json")
+"""What was measured on the machine that the page speaks of; other machines have files beside it, in `machines`."""
 HEAD_OF_TARGETS = ("Target", "Asked for", "Measured", "")
 HEAD_OF_CONTENDERS = ("Contender", "Images per second", "Range", "Before it runs", "Peak memory")
 
@@ -18,6 +20,20 @@ HEAD_OF_CONTENDERS = ("Contender", "Images per second", "Range", "Before it runs
 def results() -> dict:
     """Return what was measured last, or nothing."""
     return json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+
+
+def file_of(machine: str) -> Path:
+    """Return the file for what is measured on a machine, which is named by its processor."""
+    if results().get("machine", machine) == machine:
+        return RESULTS
+    name = re.sub(r"[^a-z0-9]+", "-", machine.lower()).strip("-")
+    return RESULTS.with_name("machines") / f"{name}.json"
+
+
+def of_all_machines() -> list[dict]:
+    """Return what was measured on every machine, that of the page first."""
+    others = sorted(RESULTS.with_name("machines").glob("*.json"))
+    return [results(), *(json.loads(path.read_text(encoding="utf-8")) for path in others)]
 
 
 def throughputs(results: dict) -> dict:
@@ -50,6 +66,25 @@ def of_throughput(results: dict, job: str) -> str:
         for name, contender in order
     ]
     return markdown(HEAD_OF_CONTENDERS, [*rows, *((name, "not installed", "", "", "") for name in measured["missing"])])
+
+
+def of_machines(results: dict) -> str:
+    """Return images per second on every machine, the share of those of `VAE.fit`, and the processor time, if known."""
+    machines = [results, *of_all_machines()[1:]]
+    rows = []
+    for job, names in ((job, measurements.CONTENDERS[of.network]) for job, of in measurements.JOBS.items()):
+        rows += [(title(job), name, *(_beside(machine, job, name) for machine in machines)) for name in names]
+    return markdown(("Network", "Contender", *(machine["machine"] for machine in machines)), rows)
+
+
+def _beside(machine: dict, job: str, name: str) -> str:
+    contenders = machine.get(job, {}).get("contenders", {})
+    if name not in contenders:
+        return ""
+    rate = contenders[name]["images per second"]["median"]
+    text = f"{rate:,.0f}, {rate / contenders['VAE.fit']['images per second']['median']:.2f} of ours"
+    busy = contenders[name].get("CPU seconds per 1,000 images")
+    return f"{text}, {busy['median']:.2f} s CPU per 1,000" if busy else text
 
 
 def of_roofline(results: dict) -> str:
@@ -129,6 +164,7 @@ TABLES = {
     "scaling": of_scaling,
     "chapters": of_chapters,
     "measured": of_places,
+    "machines": of_machines,
 }
 
 

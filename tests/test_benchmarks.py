@@ -67,6 +67,7 @@ def test_a_process_answers_and_tells_what_is_missing(monkeypatch):
     rates, seconds = process.ask("rates")
     assert all(rate > 0 for rate in rates.values())
     assert seconds > 0
+    assert process.cpu > 0
     assert 100 < process.peak_memory() < 10_000
     process.close()
     assert process.process.exitcode == 0
@@ -174,7 +175,7 @@ def test_the_lowest_seed_of_the_fast_recipe_counts():
 
 
 def test_what_was_measured_says_when_and_on_what():
-    measured = set(RESULTS) - {"measured"}
+    measured = set(RESULTS) - {"measured", "machine"}
     assert measured == set(RESULTS["measured"]) == set(measurements.PARTS)
     for of in report.throughputs(RESULTS).values():
         for contender in of["contenders"].values():
@@ -213,7 +214,24 @@ def test_parts_are_measured_one_by_one_and_the_others_stay(monkeypatch, tmp_path
     printed = capsys.readouterr().out
     assert "| ≤ 5 % | 2.00 % | met |" in printed
     assert printed.count("not measured") == 11
-    assert set(json.loads(report.RESULTS.read_text())) == {"scaling", "imports", "measured"}
+    assert set(json.loads(report.RESULTS.read_text())) == {"scaling", "imports", "measured", "machine"}
+
+
+def test_every_machine_has_its_file_and_its_column(monkeypatch, tmp_path):
+    monkeypatch.setattr(report, "RESULTS", tmp_path / "results.json")
+    assert report.file_of("this one") == report.RESULTS
+    report.RESULTS.write_text(json.dumps({"machine": "the first", **made_up(1.0)}))
+    assert report.file_of("the first") == report.RESULTS
+    other = report.file_of("AMD EPYC (2)")
+    assert other == tmp_path / "machines" / "amd-epyc-2.json"
+    other.parent.mkdir()
+    faster = made_up(2.0)
+    faster["mlp-100"]["contenders"]["VAE.fit"]["CPU seconds per 1,000 images"] = {"median": 0.25, "range": [0.2, 0.3]}
+    other.write_text(json.dumps({"machine": "AMD EPYC (2)", **faster}))
+    head, _, *rows = report.table("machines").splitlines()
+    assert head.endswith("| the first | AMD EPYC (2) |")
+    (row,) = (row for row in rows if row.startswith("| mlp, ") and "| VAE.fit |" in row)
+    assert row.endswith("| 180, 1.00 of ours | 360, 1.00 of ours, 0.25 s CPU per 1,000 |")
 
 
 def test_an_unknown_part_is_refused(monkeypatch, capsys):
