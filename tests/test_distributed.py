@@ -213,3 +213,20 @@ def test_what_is_no_data_set_is_refused_on_several_replicas(monkeypatch):
         vae.compile(steps_per_execution=5)
     with pytest.raises(ValueError, match=r"expected tf\.distribute\.MirroredStrategy.*got Two"):
         unsupported.refuse(vae)
+
+
+def test_the_page_counts_the_weights_that_are_exchanged():
+    page = (Path(__file__).parents[1] / "book" / "reference" / "devices.md").read_text(encoding="utf-8")
+    for network, latents in ((networks.convolutional, 2), (networks.mlp, 20)):
+        weights = sum(part.count_params() for part in network(latents))
+        assert f"| {weights:,} |" in page
+
+
+@pytest.mark.parametrize(
+    ("weights", "flops", "images", "gain"),
+    [(69_989, 32.7e6, 128, 1.57), (1_316_824, 7.1e6, 128, 0.15), (30e6, 14e9, 128, 1.76), (30e6, 14e9, 512, 1.93)],
+)
+def test_the_gains_on_paper_are_those_of_the_formula(weights, flops, images, gain):
+    alone = images * flops / 10e12
+    exchange = 30e-6 + 2 * (2 - 1) / 2 * 4 * weights / 10e9
+    assert alone / (alone / 2 + exchange) == pytest.approx(gain, abs=0.005)
