@@ -224,7 +224,7 @@ def test_the_page_counts_the_weights_that_are_exchanged():
 
 @pytest.mark.parametrize(
     ("weights", "flops", "images", "gain"),
-    [(69_989, 32.7e6, 128, 1.57), (1_316_824, 7.1e6, 128, 0.15), (30e6, 14e9, 128, 1.76), (30e6, 14e9, 512, 1.93)],
+    [(69_989, 32.7e6, 128, 1.57), (1_316_824, 7.1e6, 128, 0.15), (30e6, 14e9, 128, 1.76), (30e6, 14e9, 512, 1.94)],
 )
 def test_the_gains_on_paper_are_those_of_the_formula(weights, flops, images, gain):
     alone = images * flops / 10e12

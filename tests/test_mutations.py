@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import test_data
 import test_digit_models
+import test_distributed
 import test_evaluation
 import test_graph_era
 import test_likelihoods
@@ -534,6 +535,27 @@ MUTATIONS = [
         "beta2_power=beta_2**step",
         "beta2_power=0 * beta_2",
         the_optimizer,
+    ),
+    Mutation(
+        "replicas that average over their own images",
+        "training",
+        "tf.reduce_sum(counted) / tf.cast(self.images, per_image.dtype)",
+        "tf.reduce_mean(counted)",
+        without_fixtures(test_distributed.test_the_shares_of_a_mean_add_up_to_it),
+    ),
+    Mutation(
+        "replicas that draw the same noise",
+        "training",
+        "tf.gather(draw(self.images), tf.minimum(self.rows, self.images - 1), axis=-2)",
+        "draw(tf.shape(x)[0])",
+        without_fixtures(test_distributed.test_the_shares_of_a_mean_add_up_to_it),
+    ),
+    Mutation(
+        "images that fill up a batch and count",
+        "training",
+        "self.counts = rows < self.images",
+        "self.counts = rows >= 0",
+        without_fixtures(test_distributed.test_the_shares_of_a_mean_add_up_to_it),
     ),
     Mutation(
         "learning rate that does not climb",
