@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from vaecourse import models, networks, training
+from vaecourse import data, models, networks, training
 from vaecourse.training import replicas, unsupported
 
 PROGRAM = Path(distributed.__file__)
@@ -177,6 +177,27 @@ def test_one_process_is_the_chief_and_sees_whole_batches():
     batches = tf.data.Dataset.range(3)
     assert replicas.spread(distributed.MODELS["VAE"](), batches) is batches
     unsupported.refuse(distributed.MODELS["VAE"]())  # nothing, on one device
+
+
+def test_on_one_device_fit_is_the_plain_loop_to_the_last_bit():
+    fitted, looped = distributed.MODELS["VAE"](), distributed.MODELS["VAE"]()
+    fitted.compile("adam")
+    fitted.fit(distributed.X, batch_size=5, epochs=2, verbose=0)
+    optimizer = training.Adam()
+
+    @tf.function(input_signature=[tf.TensorSpec((None, *distributed.SHAPE)), tf.TensorSpec((), tf.int32)])
+    def step(x, number):
+        with tf.GradientTape() as tape:
+            measured = looped.objective(x, None, looped.noise(tf.shape(x)[0], number), training=True)
+            loss = tf.reduce_mean(measured["loss"])
+        weights = looped.trainable_variables
+        optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
+
+    for epoch in range(2):
+        for number, x in enumerate(data.batches(distributed.X, 5, looped.seed, 5 * epoch)):
+            step(x, tf.constant(5 * epoch + number))
+    for weight, other in zip(fitted.get_weights(), looped.get_weights(), strict=True):
+        np.testing.assert_array_equal(weight, other)
 
 
 def _with(encoder_layer=None, **options):
