@@ -68,6 +68,8 @@ validation_freq
             If the images or labels cannot be trained on: see :meth:`encode`.
         FloatingPointError
             If the loss of a step is not finite.  The weights are those of the step before.
+        ConnectionError
+            If another worker of a training on several machines has stopped.
         """
         inputs.refuse_weights(sample_weight, class_weight)
         if not self.compiled:
