@@ -177,6 +177,27 @@ def test_one_process_is_the_chief_and_sees_whole_batches():
     batches = tf.data.Dataset.range(3)
     assert replicas.spread(distributed.MODELS["VAE"](), batches) is batches
     unsupported.refuse(distributed.MODELS["VAE"]())  # nothing, on one device
+    strategy = tf.distribute.get_strategy()
+    assert not replicas.several(strategy)
+    assert not replicas.several_workers(strategy)
+    assert replicas.agreed(strategy, 3)
+    replicas.wait_for_all(strategy)
+    part, batch = replicas.part_of(distributed.MODELS["VAE"](), distributed.X)
+    assert batch is distributed.X
+    assert type(part) is replicas.Whole
+    assert part.handed_over("gradients", None) == part.total("gradients") == "gradients"
+
+
+def test_penalties_on_weights_are_right_and_others_are_refused(monkeypatch):
+    regularized = distributed.MODELS["VAE, regularized"]()
+    active = _with(keras.layers.Conv2D(1, 1, activity_regularizer="l2"), optimizer="adam")
+    active(distributed.X)
+    monkeypatch.setattr(replicas, "several", lambda strategy: True)
+    unsupported.refuse_penalties(regularized)
+    with pytest.raises(ValueError, match="penalties on activations"):
+        unsupported.refuse_penalties(active)
+    with pytest.raises(ValueError, match="trained by fit and evaluated by evaluate"):
+        replicas.part_of(regularized, tf.constant(distributed.X))
 
 
 def test_on_one_device_fit_is_the_plain_loop_to_the_last_bit():
