@@ -65,7 +65,7 @@ def ended(processes: list[subprocess.Popen]):
 
 def finish(processes: list[subprocess.Popen]) -> None:
     for process in processes:
-        _, errors = process.communicate(timeout=180)
+        _, errors = process.communicate(timeout=400)
         assert process.returncode == 0, errors
 
 
@@ -82,7 +82,7 @@ def everything(tmp_path_factory):
         uninterrupted = distributed.train_and_resume(folder / "alone")
         said = cluster[1].stdout.readline()
         cluster[1].send_signal(signal.SIGKILL)
-        _, words = cluster[0].communicate(timeout=120)
+        _, words = cluster[0].communicate(timeout=400)
         finish(mirrored)
     left_behind = os.listdir(folder / "backup" / "backup")
     with ended(start(*([folder / f"again{i}.npz", "", folder / "backup"] for i in range(2)))) as cluster:
