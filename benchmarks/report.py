@@ -30,10 +30,10 @@ def file_of(machine: str) -> Path:
     return RESULTS.with_name("machines") / f"{name}.json"
 
 
-def of_all_machines() -> list[dict]:
-    """Return what was measured on every machine, that of the page first."""
-    others = sorted(RESULTS.with_name("machines").glob("*.json"))
-    return [results(), *(json.loads(path.read_text(encoding="utf-8")) for path in others)]
+def of_other_machines() -> list[dict]:
+    """Return what was measured on every machine but that of the page."""
+    paths = sorted(RESULTS.with_name("machines").glob("*.json"))
+    return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
 
 
 def throughputs(results: dict) -> dict:
@@ -70,10 +70,12 @@ def of_throughput(results: dict, job: str) -> str:
 
 def of_machines(results: dict) -> str:
     """Return images per second on every machine, the share of those of `VAE.fit`, and the processor time, if known."""
-    machines = [results, *of_all_machines()[1:]]
-    rows = []
-    for job, names in ((job, measurements.CONTENDERS[of.network]) for job, of in measurements.JOBS.items()):
-        rows += [(title(job), name, *(_beside(machine, job, name) for machine in machines)) for name in names]
+    machines = [results, *of_other_machines()]
+    rows = [
+        (title(job), name, *(_beside(machine, job, name) for machine in machines))
+        for job, of in measurements.JOBS.items()
+        for name in measurements.CONTENDERS[of.network]
+    ]
     return markdown(("Network", "Contender", *(machine["machine"] for machine in machines)), rows)
 
 
