@@ -3,12 +3,16 @@
 from vaecourse.data.datasets import DATASETS, IMAGE_SHAPE, Images, array_digest, load
 from vaecourse.data.epochs import batches, binarized_batches, epoch_order
 from vaecourse.data.pixels import binarize, binarize_stochastically, check_grays, scale
+from vaecourse.data.sprites import FACTORS, SHAPES, Shapes, shapes
 from vaecourse.data.streams import stream, write_shards
 
 __all__ = [
     "DATASETS",
+    "FACTORS",
     "IMAGE_SHAPE",
+    "SHAPES",
     "Images",
+    "Shapes",
     "array_digest",
     "batches",
     "binarize",
@@ -18,6 +22,7 @@ __all__ = [
     "epoch_order",
     "load",
     "scale",
+    "shapes",
     "stream",
     "write_shards",
 ]

@@ -1,4 +1,4 @@
-"""Three data sets as arrays: found in a folder, in Keras' cache or by a download, and verified."""
+"""Four data sets as arrays: found in a folder, in Keras' cache or by a download, and verified."""
 
 import hashlib
 import os
@@ -9,6 +9,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
+from vaecourse.data import cifar
 from vaecourse.data.names import known
 
 IMAGE_SHAPE = (28, 28, 1)
@@ -21,13 +22,13 @@ _DIGESTS = {
     "fashion_mnist": "61af3f0d17defb9efb5d6392c5e8ad0da3f1b7a6ffcf2710eac3ed89b24d635d",
 }
 
-DATASETS = (*_DIGESTS, "digits")
+DATASETS = (*_DIGESTS, "digits", cifar.NAME)
 
 _MNIST = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
 
 
 class Images(NamedTuple):
-    """A data set: images `(n, 28, 28)` and labels `(n,)`, all uint8."""
+    """A data set: images `(n, 28, 28)`, in color `(n, 32, 32, 3)`, and labels `(n,)`, all uint8."""
 
     name: str
     train_images: np.ndarray
@@ -45,9 +46,10 @@ def load(name: str) -> Images:
 
     Parameters
     ----------
-    name : {"mnist", "fashion_mnist", "digits"}
+    name : {"mnist", "fashion_mnist", "digits", "cifar10"}
         ``digits`` are the 1,797 handwritten digits of 8×8 pixels that scikit-learn carries, resized to 28×28: 1,500
-        for training and 297 for testing.  They need neither files nor a network.
+        for training and 297 for testing.  They need neither files nor a network.  ``cifar10`` are 60,000 photographs
+        of 32×32 pixels in color :cite:p:`krizhevsky2009`, read by :func:`vaecourse.data.cifar.read_archive`.
 
     Returns
     -------
@@ -117,7 +119,7 @@ def _read(path: Path, name: str) -> Images:
         raise ValueError(
             f"{path} is not a sound npz file with {', '.join(_ARRAYS)} ({error}); move it away and fetch it again"
         ) from error
-    if array_digest(arrays) != _DIGESTS[name]:
+    if not (cifar.are_cifar10(arrays) if name == cifar.NAME else array_digest(arrays) == _DIGESTS[name]):
         raise ValueError(f"{path} does not hold the arrays of {name}; move it away and fetch it again")
     return Images(name, *arrays)
 
@@ -156,7 +158,7 @@ def _fetch_fashion_mnist(path: Path) -> None:
     np.savez_compressed(path, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
 
 
-_FETCH = {"mnist": _fetch_mnist, "fashion_mnist": _fetch_fashion_mnist}
+_FETCH = {"mnist": _fetch_mnist, "fashion_mnist": _fetch_fashion_mnist, cifar.NAME: cifar.fetch}
 
 
 def _digits() -> Images:

@@ -1,11 +1,12 @@
 """The batches of an epoch, in an order that is a function of a seed and of how many batches were trained on before."""
 
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from vaecourse.data import pixels
+from vaecourse.data import amounts, pixels
 
 
 def epoch_order(n: int, seed: int, step: int | tf.Tensor) -> tf.Tensor:
@@ -40,11 +41,13 @@ def batches(arrays: Any, batch_size: int, seed: int | None = None, step: int | t
         If there is no image, the lengths differ, or the batch size is not positive.
     """
     tensors = tf.nest.map_structure(tf.convert_to_tensor, arrays)
-    lengths = {int(tensor.shape[0]) for tensor in tf.nest.flatten(tensors)}
+    lengths = {int(tensor.shape[0]) if tensor.shape.rank else 0 for tensor in tf.nest.flatten(tensors)}
     if len(lengths) != 1 or 0 in lengths:
         raise ValueError(f"expected at least one image and arrays of equal length, got lengths {sorted(lengths)}")
-    if batch_size < 1:
-        raise ValueError(f"expected a batch size of at least 1, got {batch_size}")
+    if not (isinstance(batch_size, Integral) and batch_size >= 1):
+        raise ValueError(f"expected a batch size of at least 1, got {batch_size!r}")
+    if seed is not None:
+        amounts.seed(seed)
     (n,) = lengths
     count = -(-n // batch_size)
 

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from vaecourse.data import amounts
+
 
 def scale(images: np.ndarray) -> np.ndarray:
     """Turn uint8 images `(n, 28, 28)` into float32 grays in [0, 1] of shape `(n, 28, 28, 1)`.
@@ -29,9 +31,9 @@ def binarize(grays: np.ndarray, threshold: float = 0.5) -> np.ndarray:
     Raises
     ------
     TypeError, ValueError
-        If the images are no grays, as :func:`check_grays` says.
+        If the images are no grays, as :func:`check_grays` says, or the threshold is not from 0 to 1.
     """
-    return (check_grays(grays) > threshold).astype(np.float32)
+    return (check_grays(grays) > amounts.amount(threshold, "threshold", 0, 1)).astype(np.float32)
 
 
 def binarize_stochastically(grays: np.ndarray, seed: int) -> np.ndarray:
@@ -46,7 +48,7 @@ def binarize_stochastically(grays: np.ndarray, seed: int) -> np.ndarray:
         If the images are no grays, as :func:`check_grays` says.
     """
     grays = check_grays(grays)
-    return (np.random.default_rng(seed).random(grays.shape, dtype=np.float32) < grays).astype(np.float32)
+    return (np.random.default_rng(amounts.seed(seed)).random(grays.shape, dtype=np.float32) < grays).astype(np.float32)
 
 
 def check_grays(grays: np.ndarray) -> np.ndarray:

@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from vaecourse.data.names import known
 
 FORMATS = ("npz", "tfrecord")
 _INDEX = "index.json"
+_UNFINISHED = ".unfinished"
+_NUMBERS = "biuf"  # kinds of dtypes: objects would be pickled
 
 
 def write_shards(chunks: Iterable[Any], folder: str | os.PathLike, format: str = "npz") -> Path:
@@ -24,7 +27,7 @@ def write_shards(chunks: Iterable[Any], folder: str | os.PathLike, format: str =
     chunks : iterable of arrays `(n, ...)`, or of pairs of such arrays
         Images, or images and labels; n may differ.  One chunk is in memory at a time.
     folder : path
-        Made if it is not there; files of the same names are overwritten.
+        Made if it is not there; files of the same names are replaced, once all chunks have been written.
     format : {"npz", "tfrecord"}
         NumPy's files, or TensorFlow's, with one record for each image.
 
@@ -35,12 +38,27 @@ def write_shards(chunks: Iterable[Any], folder: str | os.PathLike, format: str =
 
     Raises
     ------
+    TypeError
+        If the chunks are nothing to iterate over, or hold anything but numbers.
     ValueError
-        If there is no chunk, one is empty, shapes or dtypes differ, or the format is unknown.
+        If there is no chunk, one is empty, shapes or dtypes differ, or the format is unknown; then nothing is left.
     """
     known(format, FORMATS, "format")
-    folder, files, specification = Path(folder), {}, None
-    folder.mkdir(parents=True, exist_ok=True)
+    folder, written = Path(folder), list[Path]()
+    try:
+        index = {"format": format, **_write_chunks(iter(chunks), folder, format, written)}
+        for path in written:
+            os.replace(path, path.with_name(path.name.removesuffix(_UNFINISHED)))
+    except BaseException:
+        for path in written:
+            path.unlink(missing_ok=True)
+        raise
+    (folder / _INDEX).write_text(json.dumps(index, indent=1), encoding="utf-8")
+    return folder
+
+
+def _write_chunks(chunks: Iterator[Any], folder: Path, format: str, written: list[Path]) -> dict[str, Any]:
+    files, specification = {}, None
     for number, chunk in enumerate(chunks):
         arrays = dict(zip("xy", chunk if isinstance(chunk, tuple) else (chunk,), strict=False))
         arrays = {name: np.asarray(array) for name, array in arrays.items()}
@@ -52,14 +70,16 @@ def write_shards(chunks: Iterable[Any], folder: str | os.PathLike, format: str =
                 f"expected chunks of at least one image, of equal lengths and of {specification}; chunk {number} has "
                 f"{sorted(lengths)} images of {found}"
             )
-        path = folder / f"{number:05d}.{format}"
-        _WRITERS[format](path, arrays)
-        files[path.name] = len(arrays["x"])
+        if strange := [array.dtype for array in arrays.values() if array.dtype.kind not in _NUMBERS]:
+            raise TypeError(f"expected chunks of numbers, got {strange[0]} in chunk {number}")
+        folder.mkdir(parents=True, exist_ok=True)
+        name = f"{number:05d}.{format}"
+        written.append(folder / f"{name}{_UNFINISHED}")
+        _WRITERS[format](written[-1], arrays)
+        files[name] = len(arrays["x"])
     if not files:
-        raise ValueError("expected at least one chunk of images")
-    index = {"format": format, "files": files, "arrays": specification}
-    (folder / _INDEX).write_text(json.dumps(index, indent=1), encoding="utf-8")
-    return folder
+        raise ValueError("expected at least one chunk of images, got none")
+    return {"files": files, "arrays": specification}
 
 
 def stream(
@@ -93,18 +113,20 @@ def stream(
     FileNotFoundError
         If the folder has no index, or a file is missing.
     ValueError
-        If the batch size is not positive.
+        If the batch size or the seed is no such number, or the index is damaged.
+    tf.errors.OpError
+        By the data set, where a file is damaged, or holds other arrays than the index says; the message names it.
     """
-    if batch_size < 1:
-        raise ValueError(f"expected a batch size of at least 1, got {batch_size}")
+    if not (isinstance(batch_size, Integral) and batch_size >= 1):
+        raise ValueError(f"expected a batch size of at least 1, got {batch_size!r}")
+    if not (seed is None or isinstance(seed, Integral)):
+        raise ValueError(f"expected an integer seed, got {seed!r}")
     folder = Path(folder)
-    if not (folder / _INDEX).is_file():
-        raise FileNotFoundError(f"{folder} has no {_INDEX}: expected a folder that vaecourse.data.write_shards wrote")
-    index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
+    index = _read_index(folder)
     paths = [folder / name for name in index["files"]]
-    if missing := [path for path in paths if not path.is_file()]:
-        raise FileNotFoundError(f"{missing[0]} is missing, which {folder / _INDEX} names")
-    read = _READERS[index["format"]](index["arrays"])
+    if missing := [path for path in paths if not (path.is_file() and path.stat().st_size)]:
+        raise FileNotFoundError(f"{missing[0]} is missing or empty, which {folder / _INDEX} names")
+    read = _READERS[index["format"]](index["arrays"], list(index["files"].values()))
     names = tf.constant([str(path) for path in paths])
 
     def order(_: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -112,7 +134,7 @@ def stream(
         return files if seed is None else epoch_order(len(paths), seed, now), now
 
     def load(file: tf.Tensor, now: tf.Tensor) -> dict[str, tf.Tensor]:
-        arrays = read(names[file])
+        arrays = read(names[file], file)
         if seed is None:
             return arrays
         own = tf.random.experimental.stateless_fold_in(tf.stack([seed, now]), file)
@@ -135,8 +157,30 @@ def stream(
 # --- inside ----------------------------------------------------------------------------------------------------------
 
 
+def _read_index(folder: Path) -> dict[str, Any]:
+    path = folder / _INDEX
+    if not path.is_file():
+        raise FileNotFoundError(f"{folder} has no {_INDEX}: expected a folder that vaecourse.data.write_shards wrote")
+    try:
+        index = json.loads(path.read_text(encoding="utf-8"))
+        files, arrays = index["files"], index["arrays"]
+        sound = (
+            index["format"] in FORMATS
+            and len(files) > 0
+            and all(name == Path(name).name and type(count) is int and count > 0 for name, count in files.items())
+            and list(arrays) in (["x"], ["x", "y"])
+            and all(np.dtype(dtype).kind in _NUMBERS and min([0, *shape]) == 0 for shape, dtype in arrays.values())
+        )
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        raise ValueError(f"{path} is damaged ({error}); write the files again") from error
+    if not sound:
+        raise ValueError(f"{path} does not say what vaecourse.data.write_shards writes; write the files again")
+    return index
+
+
 def _write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    np.savez(path, **arrays)  # type: ignore[arg-type]
+    with path.open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
 def _write_records(path: Path, arrays: dict[str, np.ndarray]) -> None:
@@ -147,13 +191,24 @@ def _write_records(path: Path, arrays: dict[str, np.ndarray]) -> None:
             writer.write(tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString())
 
 
-def _read_npz(arrays: dict[str, tuple]) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
-    def load(path: bytes) -> list[np.ndarray]:
-        with np.load(path.decode()) as file:
-            return [file[name] for name in arrays]
+Reader = Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]
 
-    def read(path: tf.Tensor) -> dict[str, tf.Tensor]:
-        loaded = tf.numpy_function(load, [path], [dtype for _, dtype in arrays.values()], stateful=False)
+
+def _read_npz(arrays: dict[str, tuple], counts: list[int]) -> Reader:
+    def load(path: bytes, file: int) -> list[np.ndarray]:
+        try:
+            with np.load(path.decode(), allow_pickle=False) as archive:
+                loaded = [archive[name] for name in arrays]
+        except Exception as error:  # damaged bytes fail in a dozen ways
+            raise ValueError(f"{path.decode()} is not a sound npz file with {', '.join(arrays)} ({error})") from error
+        found = [(list(array.shape), array.dtype.name) for array in loaded]
+        expected = [([counts[file], *shape], dtype) for shape, dtype in arrays.values()]
+        if found != expected:
+            raise ValueError(f"{path.decode()} holds arrays of {found}; {_INDEX} says {expected}")
+        return loaded
+
+    def read(path: tf.Tensor, file: tf.Tensor) -> dict[str, tf.Tensor]:
+        loaded = tf.numpy_function(load, [path, file], [dtype for _, dtype in arrays.values()], stateful=False)
         return {
             name: tf.ensure_shape(array, (None, *shape))
             for array, (name, (shape, _)) in zip(loaded, arrays.items(), strict=True)
@@ -162,13 +217,15 @@ def _read_npz(arrays: dict[str, tuple]) -> Callable[[tf.Tensor], dict[str, tf.Te
     return read
 
 
-def _read_records(arrays: dict[str, tuple]) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
+def _read_records(arrays: dict[str, tuple], counts: list[int]) -> Reader:
     features = {name: tf.io.FixedLenFeature((), tf.string) for name in arrays}
 
-    def read(path: tf.Tensor) -> dict[str, tf.Tensor]:
+    def read(path: tf.Tensor, file: tf.Tensor) -> dict[str, tf.Tensor]:
         most = tf.cast(tf.int32.max, tf.int64)
         records = tf.data.Dataset.get_single_element(tf.data.TFRecordDataset(path).batch(most))
-        parsed = tf.io.parse_example(records, features)
+        right = tf.debugging.Assert(tf.shape(records)[0] == tf.gather(counts, file), [path, "has another length"])
+        with tf.control_dependencies([right]):
+            parsed = tf.io.parse_example(records, features)
         return {
             name: tf.reshape(tf.io.decode_raw(parsed[name], dtype), (-1, *shape))
             for name, (shape, dtype) in arrays.items()
