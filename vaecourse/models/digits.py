@@ -50,7 +50,7 @@ class DigitVAE(ClassifyingVAE):
         y = self._labels_to_learn_from(y)
         logits = self.logits(x, training)
         terms = self.terms(x, eps, tf.nn.softmax(logits), training)
-        vae_loss = -objectives.elbo(*terms, self.beta)
+        vae_loss = -objectives.elbo(*terms, self.beta * self.kl_weight)
         classifier_loss = self.classification_weight * cross_entropy(y, logits)
         return {
             "loss": vae_loss + classifier_loss,
@@ -61,13 +61,17 @@ class DigitVAE(ClassifyingVAE):
             "accuracy": tf.cast(tf.argmax(logits, -1) == tf.cast(y, tf.int64), logits.dtype),
         }
 
+    def beside_the_bound(self, x: Array, y: Array | None = None) -> tf.Tensor:
+        """Return the weighted cross-entropy of the classifier, per image."""
+        return self.classification_weight * cross_entropy(y, self.logits(x))
+
     def _condition(self, x: Array, y: Array | None) -> Array | None:
         return self.classify(x).probs_parameter() if y is None else y
 
 
 @keras.saving.register_keras_serializable(likelihoods.PACKAGE)
 class ConditionalVAE(LabeledVAE):
-    r"""VAE whose encoder and decoder are both told the digit :cite:p:`sohn2015`.
+    r"""VAE whose encoder and decoder are both told the digit :cite:p:`kingma2014semi`; its prior is not.
 
     q(z|x, y) and p(x|z, y); `fit` maximizes log p(x|z, y) − β KL(q(z|x, y) ‖ p(z)), with β = 1 a bound on log p(x|y).
 
@@ -198,11 +202,15 @@ class SemiSupervisedVAE(ClassifyingVAE):
     def objective(self, x: Array, y: Array | None, eps: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
         y = self._labels_to_learn_from(y)
         logits = self.logits(x, training)
-        objective, bound = self._bounds(x, eps, y, logits, (self.beta, 1.0), training)
+        objective, bound = self._bounds(x, eps, y, logits, (self.beta * self.kl_weight, 1.0), training)
         known = tf.cast(y, tf.int32) >= 0
         penalty = cross_entropy(tf.where(known, tf.cast(y, tf.int32), 0), logits)
         supervised = tf.where(known, self.classification_weight * penalty, tf.zeros_like(penalty))
         return {"loss": supervised - objective, "bound": bound}
+
+    def beside_the_bound(self, x: Array, y: Array | None = None) -> tf.Tensor:
+        """Return the weighted cross-entropy of the classifier and ln (classes), by which log p(x, y) is below."""
+        return self.classification_weight * cross_entropy(y, self.logits(x)) + np.log(self.classes)
 
     def terms(self, x: Array, eps: tf.Tensor, y: Array | None = None, training: bool = False) -> objectives.Terms:
         """Return the terms of the bound on log p(x|y); without labels ask for :meth:`bound`."""

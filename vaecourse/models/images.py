@@ -1,6 +1,6 @@
 """What a model of images refuses: images of another shape or type, pixels outside its likelihood, labels."""
 
-from typing import Any
+from typing import Any, Self
 
 import keras
 import numpy as np
@@ -8,13 +8,16 @@ import tensorflow as tf
 
 from vaecourse.models.likelihoods import Likelihood
 from vaecourse.training import Trainable, errors
+from vaecourse.training.inputs import Array
 
 
 class ImageModel(Trainable):
-    """A model that knows the shape of its images, and the likelihood of their pixels."""
+    """A model that knows the shape of its images and their likelihood, and is saved by its parts and choices."""
 
     image_shape: tuple[int, int, int]
     likelihood: Likelihood
+    _parts: tuple[str, ...]
+    _choices: tuple[str, ...]
 
     def checked(self, x: Any) -> Any:
         """Return images after refusing what the model cannot be asked about, as :meth:`encode` says.
@@ -41,6 +44,15 @@ class ImageModel(Trainable):
             x.set_shape((None, *self.image_shape))
         return x
 
+    def get_config(self) -> dict[str, Any]:
+        parts = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in self._parts}
+        return {**super().get_config(), **parts, **{name: getattr(self, name) for name in self._choices}}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
+        parts = {name: keras.saving.deserialize_keras_object(config[name], custom_objects) for name in cls._parts}
+        return cls(**{**config, **parts})
+
     def requirements(self, x: tf.Tensor, y: tf.Tensor | None) -> list[tf.Operation | None]:
         """Return the assertions on the values of images and labels, for compiled steps."""
         return [self.likelihood.requirement(x)]
@@ -52,6 +64,17 @@ class ImageModel(Trainable):
                 "a VAE learns from images alone: its y must be None, and a data set must be mapped to its images"
             )
         return None
+
+    def beside_the_bound(self, x: Array, y: Array | None = None) -> tf.Tensor:
+        """Return what the objective holds beside minus its bound, per image: 0, unless a classifier is trained, too."""
+        return tf.zeros(len(x), self.variable_dtype)
+
+    def _condition(self, x: Array, y: Array | None) -> Array | None:
+        """Return what stands for labels that were not given."""
+        return y
+
+    def _build(self) -> None:
+        self(tf.zeros((1, *self.image_shape)))  # BackupAndRestore and load_model ask for a model that is built
 
 
 def sizes(encoder: keras.Model, decoder: keras.Model, classes: int = 0) -> tuple[int, tuple[int, int, int]]:
@@ -68,6 +91,11 @@ def sizes(encoder: keras.Model, decoder: keras.Model, classes: int = 0) -> tuple
     ValueError
         If the shapes of the networks do not fit each other.
     """
+    if len(encoder.outputs) != 1:
+        raise ValueError(
+            f"expected an encoder with one output, mean and log-variance side by side, got {len(encoder.outputs)}: put "
+            "keras.layers.Concatenate()([mean, logvar]) at its end, and leave out what is drawn"
+        )
     latent_dim = decoder.input_shape[-1] - classes
     if encoder.output_shape[-1] != 2 * latent_dim:
         raise ValueError(

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from vaecourse.data import amounts
 from vaecourse.models import objectives
 
 tfd = tfp.distributions
@@ -32,6 +33,7 @@ class LinearGaussian:
     @classmethod
     def random(cls, pixels: int, latent_dim: int, sigma: float = 0.5, seed: int = 0) -> "LinearGaussian":
         """Draw weights ~ N(0, 1/d) and a bias ~ N(0, 1) from a seed."""
+        amounts.count(pixels, "pixel"), amounts.count(latent_dim, "latent"), amounts.amount(sigma, "sigma", 0)
         rng = np.random.default_rng(seed)
         weights = rng.normal(size=(pixels, latent_dim)) / np.sqrt(latent_dim)
         return cls(weights, rng.normal(size=pixels), sigma)
@@ -49,6 +51,9 @@ class LinearGaussian:
 
     def log_prob(self, x: np.ndarray) -> tf.Tensor:
         """Exact log p(x), `(batch,)`."""
+        x = amounts.reals(x, "images") if isinstance(x, np.ndarray) else np.asarray(x)
+        if x.shape[-1:] != self.bias.shape or not np.isfinite(x).all():
+            raise ValueError(f"expected finite numbers (batch, {len(self.bias)}), got {x.shape}, or NaN or inf")
         covariance = self.weights @ self.weights.T + self.sigma**2 * np.eye(len(self.bias))
         return tfd.MultivariateNormalTriL(self.bias, np.linalg.cholesky(covariance)).log_prob(x)
 

@@ -189,7 +189,7 @@ def convolutional_classifier(
 ) -> keras.Model:
     """Build a small convolutional classifier, which returns logits: a judge of images that no VAE has trained.
 
-    Dropout keeps it from relying on sharp edges, which the samples of a VAE lack.
+    In training, half of its last features are dropped at random.
     """
     _check(1, image_shape, multiple=4)
     classifier = keras.Sequential(

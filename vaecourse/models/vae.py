@@ -36,7 +36,7 @@ class VAE(ImageModel):
     likelihood : {"bernoulli", "continuous_bernoulli", "gaussian"} or likelihoods.Likelihood
         How the decoder's output is turned into p(x|z).
     kl : {"analytic", "monte_carlo"}
-        Whether the KL is computed in closed form, or estimated at the same z as the likelihood.
+        Whether the KL is computed in closed form, or estimated at the z of the likelihood.
     beta : float
         Weight of the KL in the objective.  The metric `elbo` has weight 1 whatever β is.
     samples : int
@@ -53,8 +53,8 @@ class VAE(ImageModel):
 
     Notes
     -----
-    Everything is in nats per image: sums over pixels and latents, means over images.  The metrics are `loss` (the
-    objective, negated, and what regularizers of the networks add to it), `elbo`, `log_likelihood` and `kl`.
+    Everything is in nats per image: sums over pixels and latents, means over images.  The metrics are `loss` (minus the
+    objective, and what regularizers of the networks add), `elbo`, `log_likelihood` and `kl`.
 
     In `fit` the networks are called with ``training=True``, everywhere else with ``training=False``: dropout, batch
     normalization and augmentation of a reader's own networks behave as in any Keras model.
@@ -107,6 +107,7 @@ class VAE(ImageModel):
         self.beta: float = beta
         self.samples = samples
         self.seed = seed
+        self.kl_weight: tf.Variable = tf.Variable(1.0, trainable=False, dtype=self.variable_dtype, name="kl_weight")
         self.supports_jit = False  # XLA would drop the check for finite losses, and slows convolutions on CPUs
         self._prepare()
         self._build()
@@ -115,6 +116,11 @@ class VAE(ImageModel):
     def classes(self) -> int:
         """How many inputs of the decoder are not latents but say which digit to draw."""
         return 0
+
+    def prior_distribution(self, y: Array | None = None) -> tfp.distributions.Distribution:
+        """Return p(z), whose events are latents `(d,)`."""
+        normal = tfp.distributions.Normal(tf.zeros((), self.variable_dtype), 1.0)
+        return tfp.distributions.Sample(normal, self.latent_dim)
 
     def posterior_parameters(
         self, x: Array, y: Array | None = None, training: bool = False
@@ -140,14 +146,18 @@ class VAE(ImageModel):
         """Return the posterior samples of the noise `eps`: :func:`vaecourse.models.objectives.reparameterize`."""
         return objectives.reparameterize(mean, logvar, eps)
 
+    def sample_and_log_q(self, mean: tf.Tensor, logvar: tf.Tensor, eps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return the posterior sample z of the noise `eps`, of its shape, and log q(z|x), `(..., batch)`."""
+        log_q = tfp.distributions.Normal(0.0, 1.0).log_prob(eps) - 0.5 * logvar
+        return self.reparameterize(mean, logvar, eps), tf.reduce_sum(log_q, axis=-1)
+
     def decode(self, z: Array, y: Array | None = None) -> tfp.distributions.Distribution:
         """Return p(x|z) for latents `(..., d)`: a distribution whose events are images."""
         return self.likelihood.distribution(self._decoder_output(z, self.checked_labels(y)))
 
     def log_likelihood(self, x: Array, z: Array, y: Array | None = None, training: bool = False) -> tf.Tensor:
         """Return log p(x|z) of images `(batch, ...)` at latents `(..., batch, d)`: `(..., batch)`, in nats."""
-        output = self._decoder_output(z, y, training)
-        return self.likelihood.log_prob(output, tf.cast(x, self.variable_dtype))
+        return self.likelihood.log_prob(self._decoder_output(z, y, training), tf.cast(x, self.variable_dtype))
 
     def sample(self, n: int, seed: int = 0, y: Array | None = None) -> tf.Tensor:
         """Decode `n` draws from the prior; the mean images `(n, height, width, channels)`."""
@@ -195,7 +205,7 @@ class VAE(ImageModel):
         """Return the objective, negated, the ELBO and its two terms per image, each `(batch,)`, in nats."""
         terms = self.terms(x, eps, y, training)
         return {
-            "loss": -objectives.elbo(*terms, self.beta),
+            "loss": -objectives.elbo(*terms, self.beta * self.kl_weight),
             "elbo": objectives.elbo(*terms),
             "log_likelihood": terms.log_likelihood,
             "kl": terms.kl,
@@ -209,19 +219,7 @@ class VAE(ImageModel):
     _parts: tuple[str, ...] = ("encoder", "decoder", "likelihood")
     _choices: tuple[str, ...] = ("kl", "beta", "samples", "seed")
 
-    def get_config(self) -> dict[str, Any]:
-        parts = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in self._parts}
-        return {**super().get_config(), **parts, **{name: getattr(self, name) for name in self._choices}}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "VAE":
-        parts = {name: keras.saving.deserialize_keras_object(config[name], custom_objects) for name in cls._parts}
-        return cls(**{**config, **parts})
-
     # --- inside ----------------------------------------------------------------------------------------------------
-
-    def _build(self) -> None:
-        self(tf.zeros((1, *self.image_shape)))  # BackupAndRestore and load_model ask for a model that is built
 
     def _sampled_terms(
         self, x: Array, eps: tf.Tensor, y: Array | None, kl: str, training: bool = False
@@ -230,13 +228,15 @@ class VAE(ImageModel):
         y = self._condition(x, y)
         mean, logvar = self.posterior_parameters(x, y, training)
         log_likelihood = self.log_likelihood(x, self.reparameterize(mean, logvar, eps), y, training)
-        if kl == "analytic":
-            return log_likelihood, objectives.analytic_kl(mean, logvar)
-        return log_likelihood, objectives.monte_carlo_kl(mean, logvar, eps)
+        return log_likelihood, self._kl(mean, logvar, None if kl == "analytic" else eps, y, training)
 
-    def _condition(self, x: Array, y: Array | None) -> Array | None:
-        """Return what stands for labels that were not given."""
-        return y
+    def _kl(
+        self, mean: tf.Tensor, logvar: tf.Tensor, eps: tf.Tensor | None, y: Array | None, training: bool
+    ) -> tf.Tensor:
+        """Return KL(q(z|x) ‖ p(z)) in closed form, or its estimate at the posterior samples of the noise."""
+        if eps is None:
+            return objectives.analytic_kl(mean, logvar)
+        return objectives.monte_carlo_kl(mean, logvar, eps)
 
     def _encoder_output(self, x: Array, y: Array | None, training: bool) -> tf.Tensor:
         return self.encoder(x, training=training)
