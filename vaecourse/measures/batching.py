@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from vaecourse import data
+from vaecourse.data import amounts
 from vaecourse.models import VAE
 from vaecourse.training import EVALUATION_BATCH
 
@@ -23,9 +24,7 @@ def images_at_once(samples: int) -> int:
     ValueError
         If there is no sample.
     """
-    if samples < 1:
-        raise ValueError(f"expected at least one sample, got {samples}")
-    return max(1, EVALUATION_BATCH // samples)
+    return max(1, EVALUATION_BATCH // amounts.count(samples, "sample"))
 
 
 def batches_of(n: int, size: int, progress: bool = False) -> Iterator[slice]:
@@ -71,7 +70,7 @@ def per_image(
         If the model cannot use the images or the labels, or there is no sample.
     """
     images, labels = vae.checked(images), vae.checked_labels(labels)
-    examples = (images,) if labels is None else (images, labels)
+    examples, seed = (images,) if labels is None else (images, labels), amounts.seed(seed)
     results = []
     for index, (x, *y) in enumerate(data.batches(examples, images_at_once(samples))):
         eps = tf.random.stateless_normal((samples, len(x), vae.latent_dim), (seed, index), dtype=vae.variable_dtype)

@@ -1,4 +1,4 @@
-"""How well digits are recognized: by a classifier in images, in what a model draws, and in the latents."""
+"""What is known of digits: by a classifier of images and of samples, by the latents, and by what a decoder is told."""
 
 import keras
 import numpy as np
@@ -35,6 +35,9 @@ def accuracy(classifier: keras.Model, images: np.ndarray, labels: np.ndarray) ->
 def sample_accuracy(vae: VAE, judge: keras.Model, per_class: int = 100, seed: int = 0) -> Estimate:
     """Return the share of class-conditional samples that a classifier takes for the digit that was asked for.
 
+    The classifier has to choose: a sample that it recognizes looks more like this digit than like the others.  Whether
+    it can be read is another question, and so is whether it looks like any image of the data.
+
     Parameters
     ----------
     vae : DigitVAE, ConditionalVAE or SemiSupervisedVAE
@@ -48,6 +51,65 @@ def sample_accuracy(vae: VAE, judge: keras.Model, per_class: int = 100, seed: in
     return accuracy(judge, vae.sample(len(labels), seed, labels).numpy(), labels)
 
 
+def verdicts(judge: keras.Model, images: np.ndarray) -> np.ndarray:
+    """Return the probabilities that a classifier gives to its classes, `(n, classes)`.
+
+    Parameters
+    ----------
+    judge : keras.Model
+        Returns logits.
+    images : array `(n, height, width, channels)`
+    """
+    return np.concatenate([tf.nn.softmax(judge(x)) for x in data.batches(images, EVALUATION_BATCH)])
+
+
+def substitutes(probabilities: np.ndarray, labels: np.ndarray, seed: int = 0) -> dict[str, np.ndarray]:
+    """Return what a decoder can be told in place of the probabilities that a classifier gives to each image.
+
+    Each substitute keeps less of the image.  The difference of what the decoder then reaches is what the part left out
+    was worth, in nats.
+
+    Parameters
+    ----------
+    probabilities : array `(n, classes)`
+        π(y|x).
+    labels : integer array `(n,)`
+    seed : int
+        Of the choice of other images.
+
+    Returns
+    -------
+    dict of arrays `(n, classes)`
+        Under ``"its own"`` the probabilities; under ``"another image's"`` those of another image that the classifier
+        takes for the same digit (its own, if there is none); under ``"average"`` their mean over these images; under
+        ``"hardened"`` 1 for the digit of the largest probability; under ``"true digit"`` 1 for the label.
+
+    Raises
+    ------
+    ValueError
+        If there is not one label for each row of probabilities.
+    """
+    if np.ndim(probabilities) != 2 or np.shape(labels) != np.shape(probabilities)[:1]:
+        raise ValueError(
+            f"expected probabilities (n, classes) and n labels, got {np.shape(probabilities)} and {np.shape(labels)}"
+        )
+    rng = np.random.default_rng(seed)
+    modes = np.argmax(probabilities, axis=1)
+    certain = np.eye(probabilities.shape[1], dtype=probabilities.dtype)
+    other, average = np.empty_like(probabilities), np.empty_like(probabilities)
+    for mode in np.unique(modes):
+        alike = rng.permutation(np.flatnonzero(modes == mode))
+        other[alike] = probabilities[np.roll(alike, 1)]
+        average[alike] = probabilities[alike].mean(axis=0)
+    return {
+        "its own": probabilities,
+        "another image's": other,
+        "average": average,
+        "hardened": certain[modes],
+        "true digit": certain[labels],
+    }
+
+
 def leakage(
     vae: VAE,
     train: tuple[np.ndarray, np.ndarray],
@@ -57,7 +119,8 @@ def leakage(
 ) -> Estimate:
     """Return how well the digit can be read from z ~ q(z|x), by the vote of the nearest neighbors.
 
-    If the latents held nothing but style, the digit would be read by chance.
+    This is a lower limit: another reader may do better.  If the codes of all digits had the same distribution, p(z|y) =
+    p(z), none could do better than to answer the most frequent digit.
 
     Parameters
     ----------

@@ -36,5 +36,9 @@ class Estimate(NamedTuple):
             raise ValueError(f"expected at least two values, got {values.size}")
         return cls(float(values.mean()), float(values.std(ddof=1) / math.sqrt(values.size)))
 
+    def __format__(self, form: str) -> str:
+        """Format both numbers alike, as ``f"{estimate:.1%}"`` does; without a form it is the string."""
+        return f"{self.mean:{form}} ± {self.standard_error:{form}}" if form else str(self)
+
     def __str__(self) -> str:
         return f"{self.mean:.2f} ± {self.standard_error:.2f}"

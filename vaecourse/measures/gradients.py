@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from vaecourse.data import amounts
 from vaecourse.measures.estimate import Estimate
 from vaecourse.models import VAE
 
@@ -93,7 +94,8 @@ def gradient_moments(
     TypeError, ValueError
         If the model cannot use the images, or the repetitions cannot be divided into such groups.
     """
-    size = repetitions // groups
+    seed = amounts.seed(seed)
+    size = amounts.count(repetitions, "repetition", least=0) // groups
     if repetitions % groups or size < 4:
         raise ValueError(f"expected repetitions in {groups} equal groups of at least 4, got {repetitions}")
     x = tf.convert_to_tensor(model.checked(x))

@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Iterable, Iterator
+from numbers import Integral
 
 import numpy as np
 import tensorflow as tf
 
+from vaecourse.data import amounts
 from vaecourse.measures.batching import (
     batches_of,
     checked_posterior,
@@ -113,12 +115,16 @@ def importance_bounds(log_weights: np.ndarray, sizes: Iterable[int]) -> dict[int
     Raises
     ------
     ValueError
-        If a size is not from 1 to the number of samples.
+        If a size is not from 1 to the number of samples, or a weight is NaN or infinite.
     """
-    samples, bounds = len(log_weights), {}
+    log_weights = amounts.reals(log_weights, "log-weights")
+    if np.isnan(log_weights).any() or np.isposinf(log_weights).any():
+        raise ValueError("expected log-weights that are finite, or −inf; got NaN or inf")
+    samples = len(log_weights)
+    bounds: dict[int, np.ndarray] = {}
     for size in sizes:
-        if not 1 <= size <= samples:
-            raise ValueError(f"expected sizes from 1 to the {samples} samples there are, got {size}")
+        if not (isinstance(size, Integral) and 1 <= size <= samples):
+            raise ValueError(f"expected sizes from 1 to the {samples} samples there are, got {size!r}")
         groups = np.asarray(log_weights[: samples // size * size]).reshape(samples // size, size, -1)
         bounds[size] = objectives.importance_weighted_bound(groups.swapaxes(0, 1)).numpy().mean(axis=0, dtype=float)
     return bounds
@@ -137,6 +143,7 @@ def _drawn(
     The noise of a portion and a batch is a function of the seed and of where they begin, and a last portion that is
     short has the first of the noise of a whole one: more samples leave those that there were as they are.
     """
+    samples, seed = amounts.count(samples, "sample"), amounts.seed(seed)
     images, size = checked_without_labels(vae, images), images_at_once(min(samples, _PORTION))
     parameters = () if posterior is None else checked_posterior(vae, images, posterior)
     whole = min(samples, _PORTION)

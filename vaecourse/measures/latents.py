@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from vaecourse.data import amounts
 from vaecourse.measures.batching import posterior_parameters
 from vaecourse.models import VAE
 
@@ -31,8 +32,9 @@ def active_units(vae: VAE, images: np.ndarray, threshold: float = 0.01, labels: 
     Raises
     ------
     TypeError, ValueError
-        If the model cannot use the images or the labels.
+        If the model cannot use the images or the labels, or the threshold is negative.
     """
+    amounts.amount(threshold, "threshold", 0)
     return active_by_means(posterior_parameters(vae, images, labels)[0], threshold)
 
 
@@ -68,8 +70,11 @@ def manifold(vae: VAE, n: int = 20, quantiles: tuple[float, float] = (0.05, 0.95
     """
     if vae.latent_dim != 2:
         raise ValueError(f"a manifold needs two latents, this model has {vae.latent_dim}")
-    if not (min(quantiles) > 0 and max(quantiles) < 1):  # at 0 and 1 the latents would be infinite
-        raise ValueError(f"expected quantiles between 0 and 1, got {quantiles}")
+    amounts.count(n, "point on each side")
+    if not (
+        np.shape(quantiles) == (2,) and min(quantiles) > 0 and max(quantiles) < 1
+    ):  # at 0 and 1 the latents would be infinite
+        raise ValueError(f"expected quantiles between 0 and 1, got {quantiles!r}")
     axis = tfd.Normal(0.0, 1.0).quantile(tf.linspace(*quantiles, n))
     across, up = tf.meshgrid(axis, axis[::-1])
     return vae.decode(tf.stack([across, up], axis=-1)).mean().numpy()
@@ -90,8 +95,19 @@ def interpolation(vae: VAE, first: np.ndarray, second: np.ndarray, steps: int = 
     -------
     array `(steps, height, width, channels)`
         Mean images.
+
+    Raises
+    ------
+    ValueError
+        If the latents are not of the shape `(d,)`, or no latent is to be decoded.
     """
-    share = np.linspace(0, 1, steps, dtype=np.float32)[:, np.newaxis]
+    first, second = (np.asarray(latent) for latent in (first, second))
+    if not first.shape == second.shape == (vae.latent_dim,) or first.dtype.kind not in "fiu":
+        given = f"{first.shape} and {second.shape} of {first.dtype}"
+        raise ValueError(f"expected two latents of shape ({vae.latent_dim},), got {given}")
+    if not np.isfinite([first, second]).all():
+        raise ValueError(f"expected finite latents, got {first} and {second}")
+    share = np.linspace(0, 1, amounts.count(steps, "step"), dtype=np.float32)[:, np.newaxis]
     return vae.decode((1 - share) * first + share * second).mean().numpy()
 
 
