@@ -5,6 +5,7 @@ loss has a normalizer, or somebody says which σ² is meant.  :func:`effective_o
 what they mean, by calling the loss at inputs of its own choosing.  It reads no code, and needs no model.
 """
 
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -70,7 +71,8 @@ class Objective:
             prior = divergences.normal(*self.prior) + " for each latent" * (self.prior != (0, 1))
             rows["KL"] = f"to {prior}; the posterior's σ is given as {self.posterior}"
         rows["probed"] = self.probed
-        return "\n".join(f"{name:12}{value}" for name, value in [*rows.items(), *(("note", n) for n in self.notes)])
+        entries = [*rows.items(), *(("note", note) for note in self.notes)]
+        return "\n".join(textwrap.fill(f"{name:12}{text}", 87, subsequent_indent=12 * " ") for name, text in entries)
 
     def _repr_html_(self) -> str:
         return f"<pre>{self}</pre>"
@@ -161,7 +163,7 @@ def _taken(loss: Callable | OwnModel, sampler: Callable | None) -> tuple[Callabl
         if loss.loss_of_parts is None:
             raise TypeError(
                 "the model has no loss_of_parts: an audit varies what the networks say, which loss(x) does not allow; "
-                "hand loss_of_parts=... to vaecourse.clinic.own.from_callables"
+                "vaecourse.diagnose estimates the weights of its terms from images"
             )
         return loss.loss_of_parts, sampler or loss.sampler
     if not callable(loss):

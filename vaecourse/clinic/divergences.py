@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vaecourse.clinic import probing
+from vaecourse.clinic.normal import normal_kl
 
 LOG_VARIANCES = (-10.0, 2.0)
 """Of the posteriors at which a KL is tried: those of trained models."""
@@ -32,6 +33,12 @@ class Reading(NamedTuple):
     argument: Callable[[Any], Any]
 
 
+@np.errstate(over="ignore")
+def _exp(v: Any) -> Any:
+    """Return exp(v); infinity, without a warning, where the argument is no logarithm and too large for one."""
+    return np.exp(v)
+
+
 def _softplus(v: Any) -> Any:
     return np.logaddexp(0, v)
 
@@ -41,8 +48,8 @@ def _inverse_softplus(value: Any) -> Any:
 
 
 READINGS: dict[str, Reading] = {
-    "log σ²": Reading(lambda v: np.exp(v / 2), lambda s: 2 * np.log(s)),
-    "log σ": Reading(np.exp, np.log),
+    "log σ²": Reading(lambda v: _exp(v / 2), lambda s: 2 * np.log(s)),
+    "log σ": Reading(_exp, np.log),
     "σ": Reading(lambda v: v, lambda s: s),
     "σ²": Reading(np.sqrt, np.square),
     "σ before a softplus": Reading(_softplus, _inverse_softplus),
@@ -108,8 +115,7 @@ def divergence(
     It is summed over latents and averaged over the batch; the σ is that of `second` in the reading.
     """
     mean, deviation = mean.astype(np.float64), READINGS[reading].deviation(second.astype(np.float64))
-    ratio = (deviation**2 + (mean - prior_mean) ** 2) / prior_variance
-    return probing.summed(0.5 * (ratio - 2 * np.log(deviation) + np.log(prior_variance) - 1))
+    return probing.summed(normal_kl(mean, deviation, prior_mean, prior_variance))
 
 
 def kl_term(loss: Callable[[np.ndarray, np.ndarray], np.ndarray], shape: tuple[int, ...]) -> KLTerm:

@@ -8,7 +8,6 @@ module these are three lines, of which nothing here imports anything::
     loss = lambda x: net.loss(torch.from_numpy(x)).detach().numpy()
 """
 
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -18,11 +17,10 @@ import numpy as np
 import tensorflow as tf
 
 from vaecourse.clinic import divergences, rehearsals
+from vaecourse.clinic.adapted import AdaptedModel
 
 READINGS = tuple(divergences.READINGS)
 """What the second thing that an encoder says of a posterior may be."""
-
-_CHUNK = 10_000  # images in one rehearsal, where more are asked about
 
 
 @dataclass(frozen=True)
@@ -46,6 +44,9 @@ class OwnModel:
         One of :data:`READINGS`, where the author says what `second` is; None lets the loss and the sampler say it.
     name : str
         What reports call the model.
+    gradients : callable, optional
+        ``gradients(x)`` returns what arrives on each of :data:`vaecourse.clinic.paths.PATHS`; of a Keras model it is
+        found by itself.
 
     Raises
     ------
@@ -62,12 +63,12 @@ class OwnModel:
     sampler: Callable | None = None
     reading: str | None = None
     name: str = "OwnModel"
+    gradients: Callable | None = None
 
     def __post_init__(self) -> None:
-        for part in ("encode", "decode", "loss", "loss_of_parts", "sampler"):
+        for part in ("encode", "decode", "loss", "loss_of_parts", "sampler", "gradients"):
             value = getattr(self, part)
-            optional = part in ("loss_of_parts", "sampler")
-            if not (callable(value) or (optional and value is None)):
+            if not callable(value) and (value is not None or part in ("encode", "decode", "loss")):
                 raise TypeError(
                     f"expected a function for {part}, got {type(value).__name__}; a keras.Model goes through "
                     "vaecourse.clinic.own.from_keras"
@@ -112,7 +113,7 @@ class OwnModel:
             raise TypeError(f"expected a loss that returns a number, got {value.dtype}")
         if value.shape not in ((), (1,), (len(x),)):
             raise ValueError(f"expected a loss of shape () or ({len(x)},), got {value.shape}")
-        return value.astype(float) if value.shape == (len(x),) else value.astype(float).reshape(())
+        return value.astype(float).reshape(value.shape if value.shape == (len(x),) else ())
 
 
 def from_callables(
@@ -134,10 +135,9 @@ def from_keras(
 ) -> OwnModel:
     """Return a hand-written Keras model as functions of arrays, its loss taken from its own training step.
 
-    That is the model of the tutorials of Keras and of :cite:t:`chollet2021`: a subclass of `keras.Model` with an
-    `encoder` that returns mean and log-variance, and maybe z after them, with a `decoder`, and with a `train_step` or a
-    `compute_loss`.  The step is gone through on stand-ins, as :mod:`vaecourse.clinic.rehearsals` describes it: model,
-    metrics and optimizer stay as they are.
+    As in the tutorials of Keras and in :cite:t:`chollet2021`, it has an `encoder` that returns mean and log-variance,
+    and maybe z after them, a `decoder`, and a `train_step` or a `compute_loss`.  The step is rehearsed
+    (:mod:`vaecourse.clinic.rehearsals`), which leaves the model as it is.
 
     Parameters
     ----------
@@ -160,91 +160,4 @@ def from_keras(
             "decode and loss to vaecourse.clinic.own.from_callables"
         )
     rehearsals.step_of(model)  # refuses a model without a loss of its own
-    return _Adapted(model, batch).as_own(reading)
-
-
-class _Adapted:
-    """What stands between a Keras model and functions of arrays."""
-
-    def __init__(self, model: keras.Model, batch: Callable) -> None:
-        self.model, self.batch, self.outputs = model, batch, 0
-        eager = getattr(model, "run_eagerly", False)
-        parts = self._loss_of_parts  # compiled as Keras compiles a step, without AutoGraph
-        self._compiled = parts if eager else tf.function(parts, autograph=False)
-
-    def as_own(self, reading: str | None) -> OwnModel:
-        names = ("encode", "decode", "loss", "loss_of_parts", "sampler")
-        functions = {name: self._leaving_all_as_it_was(getattr(self, name)) for name in names}
-        return OwnModel(**functions, reading=reading, name=type(self.model).__name__)
-
-    def _leaving_all_as_it_was(self, function: Callable) -> Callable:
-        @functools.wraps(function)
-        def wrapped(*arrays: np.ndarray) -> Any:
-            with rehearsals.unchanged(self.model, self.model.encoder, self.model.decoder):
-                return function(*(tf.convert_to_tensor(array, tf.float32) for array in arrays))
-
-        return wrapped
-
-    def encode(self, x: tf.Tensor) -> tuple[np.ndarray, np.ndarray]:
-        said = self.model.encoder(x, training=False)
-        if isinstance(said, dict) or not isinstance(said, tuple | list):
-            said = list(said.values()) if isinstance(said, dict) else tf.split(said, 2, axis=-1)
-        self.outputs = len(said)
-        if len(said) not in (2, 3):
-            raise TypeError(f"expected an encoder that returns mean, log-variance and maybe z, got {len(said)} outputs")
-        return np.asarray(said[0]), np.asarray(said[1])
-
-    def decode(self, z: tf.Tensor) -> np.ndarray:
-        return np.asarray(self.model.decoder(z, training=False))
-
-    def loss(self, x: tf.Tensor) -> np.ndarray:
-        return np.asarray(rehearsals.loss_of(*rehearsals.step_of(self.model), self.batch(x)))
-
-    def loss_of_parts(self, x: tf.Tensor, output: tf.Tensor, mean: tf.Tensor, second: tf.Tensor) -> np.ndarray:
-        if not self.outputs:
-            self.encode(x[:1])
-        return np.asarray(self._compiled(x, output, mean, second))
-
-    def _loss_of_parts(self, x: tf.Tensor, output: tf.Tensor, mean: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
-        said = self._said(x, mean, second)
-        stand_ins = {"encoder": lambda *_, **__: said, "decoder": lambda *_, **__: output}
-        return rehearsals.loss_of(*rehearsals.step_of(self.model, **stand_ins), self.batch(x))
-
-    def sampler(self, mean: tf.Tensor, second: tf.Tensor) -> np.ndarray:
-        drawn = [
-            self._drawn(mean[start : start + _CHUNK], second[start : start + _CHUNK])
-            for start in range(0, len(mean), _CHUNK)
-        ]
-        return np.concatenate(drawn)
-
-    def _drawn(self, mean: tf.Tensor, second: tf.Tensor) -> np.ndarray:
-        x = tf.zeros((len(mean), *self.model.encoder.input_shape[1:]))
-        said = self._said(x, mean, second)
-        if self.outputs == 3:
-            return np.asarray(said[2])
-
-        def reached(z: Any, *_: Any, **__: Any) -> None:
-            raise rehearsals.Reached(z)
-
-        step, _ = rehearsals.step_of(self.model, encoder=lambda *_, **__: said, decoder=reached)
-        try:
-            step(self.batch(x))
-        except rehearsals.Reached as end:
-            return np.asarray(end.z)
-        raise TypeError("the training step does not call the decoder")
-
-    def _said(self, x: tf.Tensor, mean: tf.Tensor, second: tf.Tensor) -> Any:
-        """Return what an encoder would that says this mean and this second, in the form of the model's own."""
-        if not self.outputs:
-            self.encode(x[:1])
-        if self.outputs == 3:
-            drawing = self.model.encoder
-            return [mean, second, self._from_mean_and_second(drawing)([mean, second])]
-        one = not isinstance(getattr(self.model.encoder, "output", [0, 0]), tuple | list)
-        return tf.concat([mean, second], axis=-1) if one else [mean, second]
-
-    def _from_mean_and_second(self, encoder: keras.Model) -> keras.Model:
-        if not hasattr(self, "_sampling"):
-            mean, second, z = encoder.outputs
-            self._sampling = keras.Model([mean, second], z)
-        return self._sampling
+    return OwnModel(**AdaptedModel(model, batch).functions(), reading=reading, name=type(model).__name__)

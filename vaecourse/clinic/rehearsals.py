@@ -149,11 +149,17 @@ def loss_of(step: Callable[[Any], Any], idle: Idle, batch: Any) -> tf.Tensor:
 
 
 @contextlib.contextmanager
-def unchanged(*layers: Any) -> Iterator[None]:
-    """Put back what variables of layers that no optimizer changes, states of generators among them, were before."""
+def unchanged(*layers: Any, call: int = 0) -> Iterator[None]:
+    """Put back what variables of layers that no optimizer changes, states of generators among them, were before.
+
+    Within, generators are in a state that depends on the number of the call, so that no two calls draw alike.
+    """
     found = {id(v): v for layer in layers for v in getattr(layer, "variables", [])}
     variables = [v for v in found.values() if not v.trainable]
-    before = [np.array(v) for v in variables]
+    before = [v.numpy() for v in variables]
+    for variable, value in zip(variables, before, strict=True):
+        if variable.name == "seed_generator_state":  # of a keras.random.SeedGenerator: its seed, and a counter
+            variable.assign(value + np.array([0, 1000 * call], value.dtype))
     try:
         yield
     finally:

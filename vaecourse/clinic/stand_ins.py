@@ -4,7 +4,6 @@ from types import MethodType
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from vaecourse.models import VAE
@@ -17,34 +16,41 @@ class StandIn:
     ----------
     network : keras.Model
         Which is asked itself if there is no answer, and whose attributes the stand-in has.
-    answer : array, optional
-        What is said of every image, or of every z.
+    answer : array or tensor `(n, ...)`, optional
+        What is said of each of n images, or of each z; where there are k·n, as with k samples of z for each image, it
+        is said k times.
 
     Attributes
     ----------
     given, said : tensor or None
         The first input of the last call, and its output; None before there is a call.
+    asked : list of tensors
+        The first inputs of all calls.
     """
 
-    def __init__(self, network: keras.Model, answer: np.ndarray | None = None) -> None:
+    def __init__(self, network: keras.Model, answer: Any = None) -> None:
         self.network, self.answer = network, answer
         self.given: tf.Tensor | None = None
         self.said: tf.Tensor | None = None
+        self.asked: list[tf.Tensor] = []
 
     def __call__(self, inputs: Any, **options: Any) -> tf.Tensor:
         given = tf.nest.flatten(inputs)[0]
         if self.answer is None:
             said = self.network(inputs, **options)
         else:
-            said = tf.repeat(tf.constant(self.answer, given.dtype)[tf.newaxis], len(given), axis=0)
+            answer = tf.cast(tf.convert_to_tensor(self.answer), given.dtype)
+            times = tf.shape(given)[0] // tf.shape(answer)[0]
+            said = tf.tile(answer, tf.concat([[times], tf.ones(answer.shape.rank - 1, tf.int32)], 0))
         self.given, self.said = given, said
+        self.asked.append(given)
         return said
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.network, name)
 
 
-def with_networks(vae: VAE, **networks: StandIn) -> VAE:
+def with_networks(vae: VAE, **networks: Any) -> VAE:
     """Return a model that is the given one, but for some of its networks.
 
     The two share layers, variables and whatever else the model holds, but not the attributes themselves: the given
