@@ -10,6 +10,7 @@ package                   subject
 :mod:`vaecourse.models`   the models, with their objectives, likelihoods, networks and layers
 :mod:`vaecourse.measures` bounds, log-likelihoods, gaps, the noise of gradients, latents
 :mod:`vaecourse.clinic`   what is wrong with a loss, or with a model
+:mod:`vaecourse.live`     figures that answer in the page, without a kernel
 :mod:`vaecourse.course`   budgets, recipes of the sources, broken models, the program of 2017, plots
 ========================= =============================================================================
 
@@ -22,7 +23,7 @@ from types import ModuleType
 import vaecourse._start  # noqa: F401, before all that imports TensorFlow
 
 # isort: split
-from vaecourse import clinic, course, data, measures, models, training
+from vaecourse import clinic, course, data, live, measures, models, training
 from vaecourse.clinic import audit, diagnose
 from vaecourse.course import graph_era, recipes, specimens
 from vaecourse.models import (
@@ -38,9 +39,6 @@ from vaecourse.models import (
     objectives,
 )
 
-# isort: split
-from vaecourse._earlier import annealing, broken, evaluation, flows, importance, tightness
-
 __version__ = "0.1.0"
 __all__ = [
     "VAE",
@@ -50,18 +48,14 @@ __all__ = [
     "ImportanceWeightedVAE",
     "LinearGaussian",
     "SemiSupervisedVAE",
-    "annealing",
     "audit",
-    "broken",
     "clinic",
     "course",
     "data",
     "diagnose",
-    "evaluation",
-    "flows",
     "graph_era",
-    "importance",
     "likelihoods",
+    "live",
     "measures",
     "models",
     "networks",
@@ -69,7 +63,6 @@ __all__ = [
     "plotting",
     "recipes",
     "specimens",
-    "tightness",
     "training",
 ]
 

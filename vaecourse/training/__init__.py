@@ -4,18 +4,22 @@ from vaecourse.training.compiled import STEPS_PER_EXECUTION
 from vaecourse.training.optimizers import Adam, LinearDecay, cosine_decay
 from vaecourse.training.replicas import is_chief
 from vaecourse.training.resume import EpochStart, batches_seen, listens_to_batches, resume_from
+from vaecourse.training.schedules import BetaSchedule, cyclical, linear_warmup
 from vaecourse.training.trainable import EVALUATION_BATCH, Trainable
 
 __all__ = [
     "EVALUATION_BATCH",
     "STEPS_PER_EXECUTION",
     "Adam",
+    "BetaSchedule",
     "EpochStart",
     "LinearDecay",
     "Trainable",
     "batches_seen",
     "cosine_decay",
+    "cyclical",
     "is_chief",
+    "linear_warmup",
     "listens_to_batches",
     "resume_from",
 ]

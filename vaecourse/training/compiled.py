@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
 from vaecourse.training import errors, inputs, optimizers, replicas, resume
 from vaecourse.training.steps import Steps
@@ -120,6 +121,9 @@ class Compiled(Steps):
             if getattr(callback, "mode", None) == "auto":
                 metric = str(getattr(callback, "monitor", "")).removeprefix("val_")
                 callback.mode = self.directions.get(metric, "auto")
+                if callback.mode == "max" and getattr(callback, "monitor_op", None) is np.less:  # Keras before 3.10
+                    callback.monitor_op = np.greater
+                    callback.best = -np.inf if callback.best == np.inf else callback.best
         return listeners
 
     def _steps_at_once(self, callbacks: Sequence, steps: int, *parts: int | None) -> int:

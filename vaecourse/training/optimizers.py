@@ -3,6 +3,8 @@
 import keras
 import tensorflow as tf
 
+from vaecourse.data import amounts
+
 
 @keras.saving.register_keras_serializable("vaecourse")
 class Adam(keras.optimizers.Adam):
@@ -44,11 +46,17 @@ class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
         Optimizer steps of the whole training.
     warmup : float
         Share of the steps spent climbing, below 1.
+
+    Raises
+    ------
+    ValueError
+        If one of them has no such value.
     """
 
     def __init__(self, peak: float, steps: int, warmup: float = 0.0) -> None:
         super().__init__()
-        self.peak, self.steps, self.warmup = peak, steps, warmup
+        _climbing(steps, warmup)
+        self.peak, self.steps, self.warmup = amounts.amount(peak, "peak", 0), steps, warmup
 
     def __call__(self, step: int | tf.Tensor) -> tf.Tensor:
         """Return the learning rate of an optimizer step, from 0 on."""
@@ -72,8 +80,14 @@ def cosine_decay(peak: float, steps: int, warmup: float = 0.0) -> keras.optimize
     steps : int
         Optimizer steps of the whole training.
     warmup : float
-        Share of the steps spent climbing.
+        Share of the steps spent climbing, below 1.
+
+    Raises
+    ------
+    ValueError
+        If one of them has no such value.
     """
+    amounts.amount(peak, "peak", 0)
     climbing = _climbing(steps, warmup)
     if not climbing:
         return keras.optimizers.schedules.CosineDecay(peak, steps)
@@ -82,4 +96,4 @@ def cosine_decay(peak: float, steps: int, warmup: float = 0.0) -> keras.optimize
 
 def _climbing(steps: int, warmup: float) -> int:
     """Return in how many steps of a training the learning rate climbs, given their share."""
-    return round(warmup * steps)
+    return round(amounts.amount(warmup, "warmup", 0, 1) * amounts.count(steps, "step"))

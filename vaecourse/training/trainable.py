@@ -89,7 +89,7 @@ validation_freq
             x = tf.nest.map_structure(lambda part: part[:kept], x)
         if inputs.is_array(validation_data) or isinstance(validation_data, tuple | list):
             held_out = self._checked_examples(*inputs.unpack(validation_data))
-            validation_data = data.batches(held_out, validation_batch_size or EVALUATION_BATCH)
+            validation_data = data.batches(held_out, _or_default(validation_batch_size))
         validation_data, validation_steps = inputs.shortened(validation_data, validation_steps)
         callbacks = self._directed(callbacks)
         if array:
@@ -140,7 +140,7 @@ validation_freq
         unsupported.refuse(self, training=False)
         x = inputs.as_array(x)
         if inputs.is_array(x):
-            x, batch_size = data.batches(self._checked_examples(x, y), batch_size or EVALUATION_BATCH), None
+            x, batch_size = data.batches(self._checked_examples(x, y), _or_default(batch_size)), None
         else:
             inputs.refuse_labels(y)
         x, steps = inputs.shortened(x, steps)
@@ -181,3 +181,7 @@ validation_freq
                 "loaded: let the path end in .keras, or save the weights alone by save_weights('name.weights.h5')"
             )
         super().save(filepath, overwrite=overwrite, **options)
+
+
+def _or_default(batch_size: int | None) -> int:
+    return EVALUATION_BATCH if batch_size is None else batch_size
