@@ -6,6 +6,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 CHAPTER ?=
 PARTS ?=
+OPTIONS ?=
 SETTING ?=
 
 # Real MNIST where the project's own machines keep it; everywhere else Keras' cache, or its download.
@@ -14,7 +15,7 @@ export VAECOURSE_DATA ?= $(abspath ../shared/data)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help book test test-processors execute bench lint clean address
+.PHONY: help book pdf notebooks colab test test-processors test-lowest execute bench audit-tests lint clean address
 
 help:  ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
@@ -29,17 +30,32 @@ $(READY): requirements.lock pyproject.toml
 book: $(READY)  ## Build _build/html/index.html from the committed outputs; warnings are errors
 	$(BIN)/jupyter-book build . --all -W --keep-going
 
+pdf: book  ## Print the whole book, solutions open, into _build/html/vaecourse.pdf; it needs Chromium or Chrome
+	$(BIN)/python -m tools.pdf
+
+notebooks: $(READY)  ## Write all chapters, as single files, into _build/vaecourse-notebooks.zip; the book offers the same
+	$(BIN)/python -m tools.bundle
+
+colab: $(READY)  ## Write each chapter as a single file that runs anywhere, into _build/colab; the book offers the same
+	$(BIN)/python -m tools.colab
+
 test: $(READY)  ## Run the unit tests, and every chapter in the quick budget
 	$(BIN)/python -m pytest --nbval -n auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder -m "not unmutated" tests book
 
 test-processors: $(READY)  ## The numerical tests and the chapters as on other processors; or SETTING=sse41, to name one
 	$(BIN)/python -m tools.processors test $(SETTING)
 
+test-lowest: $(READY)  ## Test the module and a chapter with the lowest versions that pyproject.toml admits, in .venv-lowest
+	$(BIN)/python -m tools.lowest
+
 execute: $(READY)  ## Execute in full, in place, the chapters that are not current; or CHAPTER=elbo, or CHAPTER=all
 	$(BIN)/python -m tools.execute $(CHAPTER)
 
 bench: $(READY)  ## Measure speed and quality beside other frameworks, those that are installed; or PARTS="convolutional-32 imports"
 	$(BIN)/python -m benchmarks $(PARTS)
+
+audit-tests: $(READY)  ## Measure how reliable module and tests are, for hours; or PARTS="mutations flake bad-input faults security"
+	$(BIN)/python -m tools.reliability $(PARTS) $(OPTIONS)
 
 lint: $(READY)  ## Check code, chapters, formatting, the order of imports, and types
 	$(BIN)/ruff check .
@@ -52,4 +68,4 @@ address: $(READY)  ## Set the address of the repository: URL=https://github.com/
 
 clean:  ## Remove what was built; .venv stays
 	rm -rf _build .pytest_cache .ruff_cache .mypy_cache .hypothesis book/chapters/output
-	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+	find . -name __pycache__ -not -path './.venv*/*' -prune -exec rm -rf {} +

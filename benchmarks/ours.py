@@ -5,7 +5,7 @@ import time
 import keras
 
 from benchmarks.jobs import Job, prepared
-from vaecourse import VAE, evaluation, recipes, training
+from vaecourse import VAE, course, measures, recipes, training
 
 
 class Contender:
@@ -44,7 +44,7 @@ class Trainer:
     def __init__(self, recipe: str, policy: str = "float32"):
         self.recipe = recipes.get(recipe)
         self.policy = policy
-        self.budget = training.chapter_budget()
+        self.budget = course.chapter_budget()
         self.train_images, self.test_images = self.recipe.images(self.budget)
 
     def train(self, seed: int, epochs: int | None = None) -> list[dict]:
@@ -57,9 +57,9 @@ class Trainer:
         began = time.perf_counter()
         vae.fit(self.train_images, batch_size=recipe.batch_size, epochs=epochs, verbose=0)
         seconds = time.perf_counter() - began
-        return [{"epochs": epochs, "seconds": seconds, "elbo": evaluation.elbo(vae, self.test_images).mean}]
+        return [{"epochs": epochs, "seconds": seconds, "elbo": measures.elbo(vae, self.test_images).mean}]
 
 
 def test_elbo(encoder: keras.Model, decoder: keras.Model) -> float:
     """Return the test ELBO of networks that were trained elsewhere: the same yardstick for all."""
-    return evaluation.elbo(VAE(encoder, decoder), prepared("test", "convolutional")).mean
+    return measures.elbo(VAE(encoder, decoder), prepared("test", "convolutional")).mean

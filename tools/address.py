@@ -36,6 +36,12 @@ def current(root: Path = ROOT) -> str:
     return stated[2]
 
 
+def published(url: str) -> str:
+    """Return the address of the book that GitHub publishes for a repository; empty if there is none."""
+    host, owner, name = urlsplit(url).netloc, *urlsplit(url).path.split("/")[1:]
+    return f"https://{owner.lower()}.github.io/{name}/" if host == "github.com" and owner != PLACEHOLDER else ""
+
+
 def set_up_cell(url: str) -> str:
     """Return the text of the set-up cell, the same in every chapter: it installs the module where it is missing.
 

@@ -20,11 +20,21 @@ WORDS_A_MINUTE = 150  # of prose and code, with a look at every figure
 SOLUTION = "solution"  # the tag of a code cell that answers an exercise
 
 
-def paths() -> list[Path]:
+def pages(root: Path | None = None) -> list[str]:
+    """Return the names of all pages of the book, in the order of its table of contents."""
+    contents = yaml.safe_load(((root or ROOT) / "_toc.yml").read_text(encoding="utf-8"))
+    names, unread = [contents["root"]], list(contents["parts"])
+    while unread:
+        entry = unread.pop(0)
+        names += [entry["file"]] if "file" in entry else []
+        unread = entry.get("chapters", []) + entry.get("sections", []) + unread
+    return names
+
+
+def paths(root: Path | None = None) -> list[Path]:
     """Return the notebooks of the book, in the order of its table of contents."""
-    contents = yaml.safe_load((ROOT / "_toc.yml").read_text())
-    names = [chapter["file"] for part in contents["parts"] for chapter in part["chapters"]]
-    return [path for name in names if (path := ROOT / f"{name}.ipynb").exists()]
+    root = root or ROOT
+    return [path for name in pages(root) if (path := root / f"{name}.ipynb").exists()]
 
 
 def read(path: Path) -> nbformat.NotebookNode:

@@ -11,7 +11,6 @@ from pathlib import Path
 
 NAME = "vaecourse"
 INIT = "__init__"
-EARLIER = f"{NAME}._earlier"  # gives further names to what other modules define
 
 
 class Modules:
@@ -28,8 +27,6 @@ class Modules:
         self.texts = {".".join(parts): path.read_text(encoding="utf-8") for parts, path in files.items()}
         self.trees = {module: ast.parse(text) for module, text in self.texts.items()}
         self._bound = {module: self._imported(tree) for module, tree in self.trees.items()}
-        if EARLIER in self.trees:
-            self._bind_earlier_names()
 
     def used_by(self, code: ast.AST) -> list[str]:
         """Return the sorted names of the modules that code uses, by itself or through other modules."""
@@ -48,6 +45,11 @@ class Modules:
             elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Band":
                 node.args = []
         return hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:8]
+
+    def defined(self, module: str) -> set[str]:
+        """Return the names of the classes and functions that a module defines."""
+        tree = self.trees.get(module, ast.Module([], []))
+        return {node.name for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
 
     def home(self, name: str) -> str:
         """Return the module that defines what a full name says; for a package as a whole, the name of the package."""
@@ -89,37 +91,6 @@ class Modules:
             elif isinstance(node, ast.Constant) and node.value in self.trees:  # as for `importlib.import_module`
                 bound[node.value.rpartition(".")[2]] = node.value
         return bound
-
-    def _bind_earlier_names(self) -> None:
-        """Follow the assignments of `_earlier`, to names of its own, to names of modules, and to `sys.modules`."""
-        bound = self._bound[EARLIER]
-        for statement in self.trees[EARLIER].body:
-            for target, value in _assigned(statement):
-                first, dot, rest = _dotted(value).partition(".")
-                if first not in bound:
-                    continue
-                meant = f"{bound[first]}{dot}{rest}"
-                if isinstance(target, ast.Name):
-                    bound[target.id] = meant
-                elif isinstance(target, ast.Subscript) and isinstance(target.slice, ast.Constant):
-                    self._bind(target.slice.value, meant)
-                elif isinstance(target, ast.Attribute):
-                    first, dot, rest = _dotted(target).partition(".")
-                    self._bind(f"{bound[first]}{dot}{rest}", meant)
-
-    def _bind(self, name: str, meant: str) -> None:
-        owner, _, attribute = name.rpartition(".")
-        module = self.home(owner)
-        self._bound[module if module in self.trees else f"{module}.{INIT}"][attribute] = meant
-
-
-def _assigned(statement: ast.stmt) -> Iterator[tuple[ast.expr, ast.expr]]:
-    """Yield each target of an assignment with its value; a tuple is taken apart."""
-    for target in statement.targets if isinstance(statement, ast.Assign) else ():
-        if isinstance(target, ast.Tuple) and isinstance(statement.value, ast.Tuple):
-            yield from zip(target.elts, statement.value.elts, strict=True)
-        else:
-            yield target, statement.value
 
 
 def _chains(code: ast.AST) -> Iterator[tuple[str, str, str]]:

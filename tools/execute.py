@@ -31,6 +31,7 @@ def main(names: list[str]) -> None:
     """Execute the named chapters, all, or without a name those that are not current; say why each runs or does not."""
     os.environ.setdefault("VAECOURSE_BUDGET", "full")
     os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # native messages differ from processor to processor
     if os.environ["VAECOURSE_BUDGET"] != "full":
         sys.exit("make execute writes the outputs that are published: it needs VAECOURSE_BUDGET=full, or unset")
     known = {path.stem: path for path in chapters.paths()}

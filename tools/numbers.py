@@ -148,7 +148,8 @@ def thresholded() -> str:
     (ten,) = printed("elbo", r"^test ELBO (-[\d.]+ ± [\d.]+) nats;")
     (scratch,) = printed("from-scratch", r"^test ELBO (-[\d.]+ ± [\d.]+) nats \(over")
     (pair,) = printed("setup", r"^10 latents, mean of both seeds: ([\d.]+)$")
-    latents = {d: printed("beyond", rf"^d = {d:2}: ELBO (-[\d.]+ ± [\d.]+), rate")[0] for d in (2, 5, 10, 20, 50)}
+    of_latents = "^d = {:2}: ELBO (-[\\d.]+ ± [\\d.]+), rate"
+    latents = {d: printed("rate-distortion", of_latents.format(d))[0] for d in (2, 5, 10, 20, 50)}
     speed = "[](/book/reference/speed.md#sooner-to-the-same-result)"
     convolutional, perceptron = "TensorFlow's tutorial", "one hidden layer of"
     from_scratch = _chapter("from-scratch", "training-and-samples")
@@ -166,8 +167,8 @@ def thresholded() -> str:
         (f"{perceptron} 256, six epochs", "10", elbo, scratch, images, from_scratch),
         (f"{perceptron} 512, five epochs", "10", elbo, f"−{pair}", "mean of 2 seeds", ruler),
         *(
-            ("two layers of 200, a third of the images", str(d), "ELBO, five draws", value, "2,000 test images", where)
-            for where in [_chapter("beyond", "how-many-latents-from-two-to-fifty")]
+            ("two layers of 200, a sixth of the images", str(d), "ELBO, five draws", value, "1,000 test images", where)
+            for where in [_chapter("rate-distortion", "how-many-latents-from-two-to-fifty")]
             for d, value in latents.items()
         ),
     ]
@@ -177,14 +178,15 @@ def thresholded() -> str:
 def drawn() -> str:
     """Return a table of models of dynamically binarized MNIST."""
     images, sampled = "test images", "log p(x), from below by 5,000 samples"
-    where = _chapter("tightness", "short-trainings-beside-published-log-likelihoods")
-    (elbo,) = printed("tightness", r"^ELBO, d = 2: (-[\d.]+ ± [\d.]+), published")
-    small = {d: printed("tightness", rf"^d = {d}\s*: (-[\d.]+ ± [\d.]+), published")[0] for d in (2, 10)}
-    runs = ((1, 6), (5, 6), (50, 1))
-    wide = {
-        (k, epochs): printed("tightness", rf"^d = 50, K = {k:2}, {epochs} epochs: (-[\d.]+ ± [\d.]+), published")[0]
-        for k, epochs in runs
+    where = _chapter("tighter", "short-trainings-beside-published-log-likelihoods")
+    (elbo,) = printed("tighter", r"^ELBO, d = 2: (-[\d.]+ ± [\d.]+), published")
+    small = {d: printed("tighter", rf"^d = {d}\s*: (-[\d.]+ ± [\d.]+), published")[0] for d in (2, 10)}
+    objectives = ("IWAE, K = 1", "ELBO, 5 samples", "IWAE, K = 5")
+    short = {
+        name: printed("tighter", rf"^d = 50, {name}, 6 epochs: (-[\d.]+ ± [\d.]+), published")[0] for name in objectives
     }
+    longer = {name: printed("tighter", rf"^{name}\s*: log p\(x\) (-[\d.]+ ± [\d.]+), ELBO")[0] for name in objectives}
+    patience = _chapter("tighter", "how-much-is-patience-one-longer-training-of-each-objective")
     davidson = {"2": "−135.73", "5": "−110.2", "10": "−93.8", "20": "−88.9", "40": "−88.9"}
     burda = {1: "−86.76", 5: "−85.54", 50: "−84.78"}
     published, source = "as published", _cited("davidson2018")
@@ -192,14 +194,19 @@ def drawn() -> str:
         ("**VAE**, published", "2", "ELBO", "−137.08", published, source),
         ("VAE, here, six epochs", "2", "ELBO, one draw", elbo, images, where),
         *(("**VAE**, published", d, "log p(x), from below", value, published, source) for d, value in davidson.items()),
-        *(("VAE, here, six epochs", str(d), sampled, value, images, where) for d, value in small.items()),
+        ("VAE, here, six epochs", "2", "log p(x), exact", small[2], images, where),
+        ("VAE, here, six epochs", "10", sampled, small[10], images, where),
         *(
             (f"**{_iwae(k)}**, published", "50", sampled, value, published, _cited("burda2016"))
             for k, value in burda.items()
         ),
         *(
-            (f"{_iwae(k)}, here, {epochs} epoch{'s' * (epochs > 1)}", "50", sampled, value, images, where)
-            for (k, epochs), value in wide.items()
+            (f"{_trained(name)}, here, six epochs", "50", sampled, value, images, where)
+            for name, value in short.items()
+        ),
+        *(
+            (f"{_trained(name)}, here, forty epochs", "50", sampled, value, images, patience)
+            for name, value in longer.items()
         ),
     ]
     return markdown(MODELS, rows)
@@ -207,6 +214,10 @@ def drawn() -> str:
 
 def _iwae(samples: int) -> str:
     return "VAE" if samples == 1 else f"IWAE, K = {samples}"
+
+
+def _trained(name: str) -> str:
+    return {"IWAE, K = 1": "VAE", "ELBO, 5 samples": "VAE, five samples in training"}.get(name, name)
 
 
 def fixed() -> str:
@@ -233,7 +244,7 @@ def coins() -> str:
         (f"{program} {_cited('theailearner')}, as it is", "2", "ELBO, one draw", faithful, images, where),
         (f"{program}, repaired", "2", "ELBO, one draw", repaired, images, where),
         *(
-            (f"{program}, repaired, 12,000 images", str(d), "ELBO, one draw", value, images, more)
+            (f"{program}, repaired, 6,000 images", str(d), "ELBO, one draw", value, images, more)
             for d, value in short.items()
         ),
         ("one hidden layer of 256, ten epochs", "10", "ELBO, one draw", ten, "2,000 test images", likelihoods),
@@ -246,7 +257,7 @@ def densities() -> str:
     images, elbo = "test images", "ELBO, one draw"
     faithful, better = (measured("graph-era", recipe) for recipe in ("zoltowski", "zoltowski-improved"))
     zeldes, conditional = (
-        printed("digit-conditioned", rf"^{name}, seed 0 +(-[\d.]+ ± [\d.]+)")[0] for name in ("zeldes", "conditional")
+        printed("conditioning", rf"^{name}, seed 0 +(-[\d.]+ ± [\d.]+)")[0] for name in ("zeldes", "conditional")
     )
     loss, compared = "from-the-loss-of-4053-to-an-elbo", "comparing-bound-recognized-samples-and-leakage"
     joint, improved = "bound on log p(x, y)", "the-same-network-size-trained-better"
@@ -255,8 +266,8 @@ def densities() -> str:
         (f"{_cited('zoltowski')}, published loss 40.53", "20", "ELBO, training images", "−217.55", "not stated", where),
         ("the same program, here", "20", elbo, faithful, images, where),
         ("the same size, trained better", "20", elbo, better, images, _chapter("graph-era", improved)),
-        (f"{_cited('zeldes')}, here", "10", joint, zeldes, images, _chapter("digit-conditioned", compared)),
-        ("conditional VAE, same networks", "10", joint, conditional, images, _chapter("digit-conditioned", compared)),
+        (f"{_cited('zeldes')}, here", "10", joint, zeldes, images, _chapter("conditioning", compared)),
+        ("conditional VAE, same networks", "10", joint, conditional, images, _chapter("conditioning", compared)),
     ]
     return markdown(MODELS, rows)
 
@@ -271,9 +282,9 @@ def levels() -> str:
     }
     pattern = r"^{}\s+(-[\d.]+ ± [\d.]+)\s+-?[\d.]+ ± [\d.]+\s+([\d.]+)$"
     found = {said: printed("likelihoods", pattern.format(re.escape(name))) for name, said in names.items()}
-    (fashion,) = printed("beyond", r"σ = [\d.]+; ([\d.]+) bits a pixel")
+    (fashion,) = printed("images", r"^gaussian: .* nats, σ or s [\d.]+, ([\d.]+) ± [\d.]+ bits a pixel by mass")
     where = _chapter("likelihoods", "what-is-measured")
-    other = _chapter("beyond", "fashion-mnist-a-vae-of-gray-images")
+    other = _chapter("images", "fashion-mnist-images-of-grays")
     rows: Iterable[Row] = [
         *(("MNIST", name, "10", nats, bits, "2,000 test images", where) for name, (nats, bits) in found.items()),
         ("Fashion-MNIST", "Gaussian, learned σ", "10", "", fashion, "one training", other),
