@@ -14,6 +14,7 @@ from sphinx.util import logging
 sys.path.insert(0, str(Path(__file__).parents[2]))  # Sphinx runs from anywhere
 
 from tools import address, cards, chapters, numbers
+from tools.reliability import figures
 
 
 class RunTable(Directive):
@@ -108,6 +109,15 @@ class SpeedTable(ResultsTable):
         return report.table(name, *arguments)
 
 
+class ReliabilityTable(ResultsTable):
+    """A table of what `make audit-tests` measured, by name, of `tools.reliability`."""
+
+    required_arguments = 1
+
+    def _markdown(self):
+        return figures.table(self.arguments[0])
+
+
 def link_by_short_name(app, env, node, contnode):
     """Link a name as it is imported, say `vaecourse.data.load`, to where it is described."""
     name = node.get("reftarget", "")
@@ -119,9 +129,7 @@ def link_by_short_name(app, env, node, contnode):
         module, path = getattr(found, "__module__", ""), getattr(found, "__qualname__", "")
         home = f"{module}.{path}" if path else found.__name__
         python = env.get_domain("py")
-        link = python.resolve_xref(
-            env, node["refdoc"], app.builder, "obj", home, node, contnode
-        )
+        link = python.resolve_xref(env, node["refdoc"], app.builder, "obj", home, node, contnode)
     if link is None:
         logging.getLogger(__name__).warning("%s is described nowhere", name, location=node)
     return link
@@ -145,6 +153,7 @@ def setup(app):
     app.add_directive("run-table", RunTable)
     app.add_directive("results-table", ResultsTable)
     app.add_directive("speed-table", SpeedTable)
+    app.add_directive("reliability-table", ReliabilityTable)
     app.add_directive("numbers-table", NumbersTable)
     app.add_directive("chapter-cards", ChapterCards)
     app.connect("missing-reference", link_by_short_name)

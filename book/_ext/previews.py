@@ -1,0 +1,68 @@
+"""Sphinx extension of this book: the first mention of a term in a chapter leads to the glossary, with a preview."""
+
+import re
+
+from docutils import nodes
+from sphinx import addnodes
+
+CHAPTERS = "book/chapters/"
+SHORT = 4  # letters: shorter terms, and single common words, are too often meant otherwise
+PASSED_OVER = (
+    nodes.title, nodes.reference, nodes.literal, nodes.literal_block, nodes.math, nodes.raw, nodes.caption, nodes.table,
+    addnodes.pending_xref,
+)  # fmt: skip
+
+
+def terms(app):
+    """Return the terms that are looked for, each with its entry in the glossary, and the pattern that finds them."""
+    if not hasattr(app, "course_terms"):
+        names = [name for kind, name in app.env.get_domain("std").objects if kind == "term"]
+        long = [name for name in names if len(name) > SHORT and (" " in name or "-" in name)]
+        entries = {name.lower(): name for name in sorted(long, key=len, reverse=True)}
+        either = "|".join(map(re.escape, entries)) or r"(?!)"
+        app.course_terms = entries, re.compile(rf"\b(?:{either})\b", re.IGNORECASE)
+    return app.course_terms
+
+
+def lead_to_glossary(app, doctree, docname):
+    """Link the first mention of each term that stands in running text."""
+    if not docname.startswith(CHAPTERS):
+        return
+    standard = app.env.get_domain("std")
+    seen = set()
+    for paragraph in list(doctree.findall(nodes.paragraph)):
+        if _inside(paragraph, PASSED_OVER):
+            continue
+        for text in list(paragraph.findall(nodes.Text)):
+            if not _inside(text, PASSED_OVER):
+                _link(app, standard, docname, text, seen)
+
+
+def _inside(node, kinds):
+    while node is not None:
+        if isinstance(node, kinds):
+            return True
+        node = node.parent
+    return False
+
+
+def _link(app, standard, docname, text, seen):
+    entries, pattern = terms(app)
+    new, end, words = [], 0, text.astext()
+    for found in pattern.finditer(words):
+        place = standard.objects["term", entries[found[0].lower()]]
+        if place in seen:
+            continue
+        seen.add(place)
+        address = app.builder.get_relative_uri(docname, place[0]) + "#" + place[1]
+        link = nodes.reference("", found[0], internal=True, refuri=address, classes=["term"])
+        new += [nodes.Text(words[end : found.start()]), link]
+        end = found.end()
+    if new:
+        text.parent.replace(text, [*new, nodes.Text(words[end:])])
+
+
+def setup(app):
+    """Register with Sphinx."""
+    app.connect("doctree-resolved", lead_to_glossary)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
