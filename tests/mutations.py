@@ -84,3 +84,20 @@ def check(mutation: Mutation, tiny, binary) -> None:
 
 def without_fixtures(test: Callable, *arguments) -> Callable:
     return lambda tiny, binary: test(*arguments)
+
+
+def both_tests_of(mutations: list[Mutation]) -> tuple[Callable, Callable]:
+    """Return two tests: that every slip is noticed, and that its test passes without it."""
+    each = pytest.mark.parametrize("mutation", mutations, ids=lambda mutation: mutation.slip)
+
+    @each
+    def test_a_slip_is_noticed(mutation, tiny, binary):
+        check(mutation, tiny, binary)
+
+    @pytest.mark.unmutated
+    @each
+    def test_without_the_slip_its_test_passes(mutation, tiny, binary):
+        """Otherwise its failure would say nothing.  `make test` leaves this to the files of the tests themselves."""
+        mutation.test(tiny, binary)
+
+    return test_a_slip_is_noticed, test_without_the_slip_its_test_passes

@@ -44,7 +44,7 @@ def imported_by(module: str) -> set[str]:
 def test_the_table_names_every_package_and_there_is_nothing_else_to_find():
     assert sorted(PACKAGES) == sorted(path.name for path in FOLDER.iterdir() if (path / "__init__.py").exists())
     assert 1 < len(PACKAGES) <= 7
-    assert {path.stem for path in FOLDER.glob("*.py")} <= {"__init__", "_start", "_earlier"}
+    assert {path.stem for path in FOLDER.glob("*.py")} <= {"__init__", "_start"}
 
 
 def test_the_linter_of_imports_knows_the_packages_in_the_order_of_the_table():
@@ -140,15 +140,3 @@ def test_what_a_package_gathers_is_there_and_every_gathered_name_has_one_home(pa
     gathered = import_module(f"vaecourse.{package}")
     assert gathered.__doc__
     assert all(hasattr(gathered, name) for name in gathered.__all__)
-
-
-def test_an_earlier_name_goes_when_no_chapter_uses_it():
-    """What `vaecourse/_earlier.py` keeps is what the chapters still say."""
-    code = "\n".join(cell.source for path in chapters.paths() for cell in chapters.code_cells(chapters.read(path)))
-    kept = ast.parse(SOURCES["vaecourse._earlier"])
-    targets = [part for node in kept.body if isinstance(node, ast.Assign) for part in node.targets]
-    parts = [part for target in targets for part in (target.elts if isinstance(target, ast.Tuple) else [target])]
-    names = {part.id if isinstance(part, ast.Name) else getattr(part, "attr", "") for part in parts}
-    names |= set(re.findall(r'sys\.modules\["vaecourse\.(\w+)"\]', SOURCES["vaecourse._earlier"]))
-    for name in names - {"", "__all__", "__init_subclass__"}:
-        assert re.search(rf"\b{name}\b", code), f"no chapter says {name} any more: take it out of _earlier.py"

@@ -1,22 +1,30 @@
 """The built book: no warnings, no network, no page or picture missing, and what is asked for is found."""
 
+import base64
+import hashlib
 import importlib
+import io
 import json
 import pkgutil
+import re
 import shutil
 import subprocess
 import sys
 import types
+import zipfile
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import numpy as np
 import pytest
 from bs4 import BeautifulSoup
+from PIL import Image
 
 import vaecourse
-from tools import address, chapters, questions, results
+from tools import address, bundle, chapters, pdf, questions, results
 
 ADDRESS = "https://github.com/reader/course"
+PUBLISHED = re.escape("https://reader.github.io/course/")
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +135,120 @@ def test_the_first_page_leads_to_the_questions_and_shows_every_chapter(html, pag
     assert all("min to read" in card and "min to run" in card for card in shown)
 
 
+# --- weight, and what readers and their programs meet ----------------------------------------------------------------
+
+
+def test_pictures_have_a_size_and_load_when_they_are_near(html, pages):
+    for path, page in pages.items():
+        for picture in page.select("article img"):
+            assert picture.get("loading") == "lazy", f"{path.name}: {picture['src'][:80]}"
+            assert float(picture["width"]) > 0, f"{path.name}: {picture['src'][:80]}"
+            assert float(picture["height"]) > 0, f"{path.name}: {picture['src'][:80]}"
+    assert not (html / "_static" / "covers").exists() or not list((html / "_static" / "covers").iterdir())
+
+
+def test_a_converted_picture_has_the_pixels_that_were_executed(html):
+    output = next(
+        output["data"]["image/png"]
+        for cell in chapters.code_cells(chapters.read(html.parents[1] / "book" / "chapters" / "elbo.ipynb"))
+        for output in cell.get("outputs", [])
+        if "image/png" in output.get("data", {}) and "text/html" not in output["data"]
+    )
+    png = base64.b64decode(output)
+    name = hashlib.sha256(png).hexdigest()
+    with Image.open(io.BytesIO(png)) as executed, Image.open(html / "_images" / f"{name}.webp") as shown:
+        assert np.array_equal(np.asarray(executed.convert("RGB")), np.asarray(shown.convert("RGB")))
+
+
+def test_pages_load_what_they_use(html, pages):
+    for path, page in pages.items():
+        loaded = [tag["src"] for tag in page.select("script[src]")]
+        assert not [script for script in loaded if "thebe" in script or "searchindex" in script], path.name
+        assert bool(page.select(".math")) <= any("mathjax" in script for script in loaded), path.name
+        waiting = [tag["src"] for tag in page.select("head script[src]") if not {"defer", "async"} & set(tag.attrs)]
+        assert not waiting, path.name
+    mathjax = {
+        path.relative_to(html / "_static" / "mathjax").parts[0] for path in (html / "_static/mathjax").rglob("*")
+    }
+    assert mathjax == {"tex-chtml.js", "output"}
+    assert (html / "_static" / "scripts" / "fontawesome.js").stat().st_size < 150_000
+
+
+def test_scripts_of_previews_are_in_the_book(html, pages):
+    page = pages[html / "book" / "chapters" / "elbo.html"]
+    scripts = [tag["src"] for tag in page.select("script[src*='tippy']")]
+    assert len(scripts) == 3  # popper, tippy, and what the page previews
+    shown = "".join((html / "book" / "chapters" / script.split("?")[0]).resolve().read_text() for script in scripts)
+    assert "bibliography.html#" in shown
+    assert "glossary.html#term-" in shown
+    assert page.select("article a.term")
+
+
+def test_signatures_are_real(pages):
+    signatures = {tag["id"]: tag.get_text() for page in pages.values() for tag in page.select("dt.sig[id]")}
+    assert "likelihood='bernoulli'" in signatures["vaecourse.models.vae.VAE"]
+    assert "encoder, decoder" in signatures["vaecourse.models.vae.VAE"]
+    hidden = [name for name, text in signatures.items() if "(*args, **kwargs)" in text]
+    assert not hidden
+    assert not [page for page in pages.values() if "Alias for field number" in page.get_text()]
+
+
+def test_the_reference_leads_to_the_source(html, pages):
+    place = pages[html / "book/reference/api/models.html"].find(id="vaecourse.models.vae.VAE")
+    source, _, anchor = place.select_one("a.viewcode-link, a:has(.viewcode-link)")["href"].partition("#")
+    code = BeautifulSoup((html / "book/reference/api" / source).read_text(), "html.parser")
+    assert "class VAE" in code.find(id=anchor).get_text()
+
+
+def test_every_page_describes_itself(pages):
+    for path, page in pages.items():
+        (description,) = page.select("meta[name=description]")
+        assert len(description["content"]) > 20, path.name
+        assert page.select_one("meta[property='og:title']"), path.name
+        assert page.select_one("meta[property='og:image']")["content"].startswith("https://reader.github.io/course/")
+        assert page.select_one("link[rel=canonical]")["href"].startswith("https://reader.github.io/course/book/")
+
+
+def test_a_published_book_has_a_sitemap_and_a_page_for_what_does_not_exist(html, pages):
+    sitemap = (html / "sitemap.xml").read_text()
+    for path in pages:
+        assert f"<loc>https://reader.github.io/course/{path.relative_to(html)}</loc>" in sitemap
+    assert "/course/_static/" in (html / "404.html").read_text()
+
+
+def test_all_notebooks_are_in_one_file(html, pages):
+    with zipfile.ZipFile(html / bundle.NAME) as file:
+        assert file.testzip() is None
+        names = sorted(file.namelist())
+    assert [name.split("-", 2)[2] for name in names] == [path.name for path in chapters.paths()]
+    assert pages[html / "book" / "index.html"].select_one(f"article a[href='../{bundle.NAME}']")
+
+
+def test_the_first_page_leads_to_the_pdf_once_it_is_made(html, tmp_path):
+    shutil.copytree(html / "book", tmp_path / "book", ignore=shutil.ignore_patterns("chapters", "reference"))
+    pdf.offer(tmp_path)
+    index = tmp_path / "book" / "index.html"
+    assert "make pdf" in BeautifulSoup(index.read_text(), "html.parser").select_one("span.pdf").get_text()
+    (tmp_path / pdf.NAME).touch()
+    pdf.offer(tmp_path)
+    assert f'href="../{pdf.NAME}"' in index.read_text()
+
+
+def test_links_lead_from_page_to_page_in_the_pdf(html):
+    names = ["book/index", "book/reference/notation", "book/reference/glossary"]
+    whole = BeautifulSoup(pdf.together(html, names), "html.parser")
+    places = {tag["id"] for tag in whole.select("[id]")}
+    links = [link["href"] for link in whole.select("article a[href^='#']")]
+    assert "#book/reference/glossary" in links
+    assert not {link for link in links if link[1:] not in places}
+
+
+def test_a_machine_without_a_browser_is_told_what_is_missing(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(FileNotFoundError, match="install one of chromium"):
+        pdf.browser()
+
+
 # --- search ----------------------------------------------------------------------------------------------------------
 
 ASKED = {  # in the words of somebody who asks; the section that answers must be among the first three
@@ -221,8 +343,23 @@ def test_launch_and_edit_buttons_lead_to_the_address(html, pages, path):
     page = pages[html / path.relative_to(chapters.ROOT).with_suffix(".html")]
     links = [tag["href"] for tag in page.find_all("a", href=True)]
     notebook = path.relative_to(chapters.ROOT)
-    assert f"https://colab.research.google.com/github/reader/course/blob/main/{notebook}" in links
+    assert f"https://colab.research.google.com/github/reader/course/blob/colab/{path.name}" in links
     assert f"{ADDRESS}/edit/main/{notebook}" in links
+
+
+@pytest.mark.parametrize("path", chapters.paths(), ids=lambda path: path.stem)
+def test_a_chapter_offers_its_single_file_whose_links_lead_into_the_book(html, pages, path):
+    page = html / path.relative_to(chapters.ROOT).with_suffix(".html")
+    (link,) = [tag["href"] for tag in pages[page].select("a.btn-download-source-button")]
+    file = (page.parent / link).resolve()
+    assert file == html.resolve() / "colab" / path.name
+    words = "".join(cell.source for cell in chapters.read(file).cells if cell.cell_type == "markdown")
+    for target in re.findall(rf"\]\({PUBLISHED}([^)]*)\)", words):
+        name, _, anchor = target.partition("#")
+        assert not anchor or pages[html / name].find(id=unquote(anchor)), target
+        assert (html / name).exists(), target
+    for anchor, number in re.findall(r'<a id="([^"]+)"></a>\*\*(Fig\. [\d.]+)\.\*\*', words):
+        assert pages[page].find(id=anchor).select_one(".caption-number").get_text().strip() == number
 
 
 def test_buttons_are_hidden_while_no_address_is_set(monkeypatch):

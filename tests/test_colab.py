@@ -5,6 +5,7 @@ import importlib.metadata
 import importlib.util
 import shutil
 import subprocess
+import zipfile
 from pathlib import Path
 
 import nbformat
@@ -12,12 +13,14 @@ import pytest
 from environments import Environment, skip_without_package_index, without_vaecourse
 from nbclient.exceptions import CellExecutionError
 
-from tools import address
+from tools import address, chapters, places, wheel
+from tools import colab as single_files
 
 ROOT = Path(__file__).parents[1]
 FOUND = """\
 import keras, tensorflow
 keras.__version__, tensorflow.__version__, tensorflow.__file__, vaecourse.__file__"""
+RUNS = "reparameterization"  # the chapter that runs as a single file
 LOAD_DIGITS = 'vaecourse.data.load("digits").train_images.shape'
 
 
@@ -73,3 +76,80 @@ def test_set_up_cell_says_that_the_address_is_not_set(colab):
         colab.execute(address.set_up_cell(f"https://github.com/{address.PLACEHOLDER}/vaecourse"))
     assert failed.value.ename == "ImportError"
     assert "vaecourse" not in colab.distributions()
+
+
+# --- the single files ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def offline(monkeypatch, tmp_path):
+    """No network, no data, the quick budget: chapters take the digits, and pip has what stands in a folder."""
+    for variable in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(variable, "http://127.0.0.1:9")
+    monkeypatch.delenv("VAECOURSE_DATA", raising=False)
+    monkeypatch.setenv("VAECOURSE_BUDGET", "quick")
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+
+
+def take_back(environment: Environment, name: str) -> None:
+    """Let an environment no longer have a package that it has been lent."""
+    for entry in (environment.prefix.parent / "lent").glob(f"{name}*"):
+        entry.unlink()
+    assert name not in environment.distributions()
+
+
+def run_cell(environment: Environment, source: str) -> subprocess.CompletedProcess:
+    """Run a set-up cell, which is too long for a command line, without its last line, the import."""
+    file = environment.content / "cell.py"
+    file.write_text(
+        source.replace("\nimport vaecourse ", "\n# import vaecourse "), encoding="utf-8"
+    )  # which takes long
+    return environment.run(str(file))
+
+
+def write_wheel(folder: Path, name: str, version: str, needs: str) -> None:
+    """Write a wheel with nothing in it, that needs something."""
+    info = f"{name}-{version}.dist-info"
+    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as file:
+        file.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needs}\n")
+        file.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        file.writestr(f"{info}/RECORD", f"{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n")
+
+
+def test_a_single_file_runs_in_an_environment_without_the_module_offline(colab, offline):
+    (path,) = [path for path in chapters.paths() if path.stem == RUNS]
+    notebook = single_files.single_file(path, places.Book())
+    before = colab.distributions()
+    cells = colab.execute(*(cell.source for cell in chapters.code_cells(notebook)), "vaecourse.__file__")
+    assert Path(ast.literal_eval(shown(cells[-1]))).is_relative_to(colab.prefix)
+    assert any("digits" in output.get("text", "") for cell in cells for output in cell.outputs)
+    assert set(colab.distributions()) - set(before) == {"vaecourse"}
+    assert {name: version for name, version in colab.distributions().items() if name != "vaecourse"} == before
+
+
+def test_the_wheel_in_the_set_up_cell_brings_what_is_missing_and_nothing_else(colab, offline, tmp_path):
+    take_back(colab, "imageio")
+    before = colab.distributions()
+    write_wheel(tmp_path, "imageio", "2.1", "")  # older than pyproject.toml admits
+    write_wheel(tmp_path, "imageio", "99.0", "Requires-Dist: numpy>=1.26")
+    ran = run_cell(colab, wheel.set_up_cell(ROOT))
+    assert ran.returncode == 0, ran.stderr
+    after = colab.distributions()
+    assert after["imageio"].startswith("99.0 ")
+    assert set(after) - set(before) == {"vaecourse", "imageio"}
+    assert {name: after[name] for name in before} == before
+    again = run_cell(colab, wheel.set_up_cell(ROOT).replace('"pip"', '"no-pip"'))
+    assert again.returncode == 0, "the module is there: nothing to install"
+
+
+def test_the_wheel_in_the_set_up_cell_replaces_nothing_for_what_is_missing(colab, offline, tmp_path):
+    take_back(colab, "imageio")
+    before = colab.distributions()
+    write_wheel(tmp_path, "imageio", "99.0", "Requires-Dist: numpy<1")
+    ran = run_cell(colab, wheel.set_up_cell(ROOT))
+    assert ran.returncode != 0
+    assert "CalledProcessError" in ran.stderr
+    after = colab.distributions()
+    assert {name: after[name] for name in before} == before

@@ -4,6 +4,8 @@ import contextlib
 import os
 import pickle
 import pwd
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +47,7 @@ def test_a_name_is_known_or_refused_with_those_that_there_are(there):
 
 
 def test_every_data_set_with_a_digest_can_be_fetched():
-    assert set(datasets._FETCH) == set(datasets._DIGESTS) == set(data.DATASETS) - {"digits"}
+    assert set(datasets._FETCH) == {*datasets._DIGESTS, "cifar10"} == set(data.DATASETS) - {"digits"}
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
@@ -290,6 +292,21 @@ def test_a_download_does_not_replace_a_file_that_came_meanwhile(small_mnist, wit
     monkeypatch.setitem(datasets._FETCH, "mnist", fetch)
     data.load("mnist")
     assert target.read_bytes() == fetch.written
+    assert os.listdir(without_data) == ["mnist.npz"]
+
+
+def test_two_that_load_at_once_into_one_cache_both_get_the_data(small_mnist, without_data, monkeypatch):
+    both_fetch = threading.Barrier(2, timeout=20)
+
+    def fetch(path):
+        both_fetch.wait()
+        np.savez(path, **small_mnist)
+        both_fetch.wait()
+
+    monkeypatch.setitem(datasets._FETCH, "mnist", fetch)
+    with ThreadPoolExecutor(2) as executor:
+        for images in executor.map(data.load, ["mnist", "mnist"]):
+            np.testing.assert_array_equal(images.test_labels, small_mnist["y_test"])
     assert os.listdir(without_data) == ["mnist.npz"]
 
 

@@ -7,8 +7,8 @@ their work while this process trains the same models alone.
 import contextlib
 import json
 import os
+import runpy
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +23,7 @@ from vaecourse import data, models, networks, training
 from vaecourse.training import replicas, unsupported
 
 PROGRAM = Path(distributed.__file__)
+free_ports = runpy.run_path(str(Path(__file__).parents[1] / "examples" / "distributed.py"))["free_ports"]
 MIRRORED = ("VAE", "FlowVAE", "ImportanceWeightedVAE", "DigitVAE")
 WORKERS = ("ConditionalVAE", "SemiSupervisedVAE")
 # Ten steps of rounding: weights of the order of 1 within a few units in the last place, losses of 50 nats likewise.
@@ -33,15 +34,9 @@ TOLERANCES = {
 }
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def start(*commands: list[str], cluster: bool = True) -> list[subprocess.Popen]:
     """Start processes with these arguments, as the workers of a cluster or each by itself."""
-    hosts = [f"127.0.0.1:{free_port()}" for _ in commands]
+    hosts = [f"127.0.0.1:{port}" for port in free_ports(len(commands))]
     processes = []
     for index, arguments in enumerate(commands):
         task = {"cluster": {"worker": hosts}, "task": {"type": "worker", "index": index}}

@@ -63,6 +63,7 @@ def test_an_estimate_is_a_mean_with_its_standard_error():
     assert estimate.mean == pytest.approx(values.mean(), rel=1e-13)
     assert estimate.standard_error == pytest.approx(stats.sem(values.ravel()), rel=1e-13)
     assert str(measures.Estimate(-157.024, 0.436)) == f"{measures.Estimate(-157.024, 0.436)}" == "-157.02 ± 0.44"
+    assert f"{measures.Estimate(0.8123, 0.0042):.1%}" == "81.2% ± 0.4%"
     mean, standard_error = estimate
     assert (mean, standard_error) == (estimate.mean, estimate.standard_error)
 
@@ -396,6 +397,36 @@ def test_samples_are_judged_by_the_digits_that_were_asked_for():
     swapped = measures.sample_accuracy(lamps(), lambda x: show(x)[:, [1, 0, *range(2, 10)]], per_class=7)
     assert swapped.mean == pytest.approx(0.8, rel=1e-12)
     assert swapped.standard_error == pytest.approx(np.sqrt(0.8 * 0.2 / 69), rel=1e-9)
+
+
+def test_verdicts_are_probabilities_of_all_classes_for_every_image():
+    labels = np.arange(training.EVALUATION_BATCH + 20) % 10
+    p = measures.verdicts(lambda x: 2 * show(x), lamp_images(labels))
+    np.testing.assert_allclose(p, scipy.special.softmax(2 * np.eye(10)[labels], axis=1), rtol=1e-6)
+
+
+def test_what_a_decoder_is_told_instead_keeps_less_and_less_of_the_image():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(3, size=60)
+    own = rng.dirichlet(np.ones(3), size=60)
+    told = measures.substitutes(own, labels, seed=1)
+    assert told["its own"] is own
+    np.testing.assert_array_equal(told["true digit"], np.eye(3)[labels])
+    np.testing.assert_array_equal(told["hardened"], np.eye(3)[own.argmax(axis=1)])
+    for mode in range(3):
+        alike = own.argmax(axis=1) == mode
+        assert 1 < alike.sum() < 59
+        np.testing.assert_allclose(told["average"][alike], np.tile(own[alike].mean(axis=0), (alike.sum(), 1)))
+        others = told["another image's"][alike]
+        np.testing.assert_array_equal(np.sort(others, axis=0), np.sort(own[alike], axis=0))  # each of them once
+        assert np.abs(others - own[alike]).sum(axis=1).min() > 0  # and never the image's own
+
+
+def test_an_image_that_no_other_resembles_keeps_its_own_probabilities():
+    own = np.array([[0.8, 0.2], [0.7, 0.3], [0.1, 0.9]])
+    np.testing.assert_array_equal(measures.substitutes(own, np.zeros(3, int))["another image's"], own[[1, 0, 2]])
+    with pytest.raises(ValueError, match=r"n labels, got \(3, 2\) and \(2,\)"):
+        measures.substitutes(own, np.zeros(2, int))
 
 
 def test_digits_leak_where_they_can_be_read_from_the_latents():

@@ -24,21 +24,11 @@ import vaecourse._start
 from vaecourse import high, low
 from vaecourse.high import deep
 from vaecourse.high import Model
-from vaecourse._earlier import olden
 def __getattr__(name):
     if name == "drawn":
         return importlib.import_module("vaecourse.high.drawn")
 """,
     "_start": "STARTED = 1\n",
-    "_earlier": """\
-import sys
-from vaecourse import high, low
-from vaecourse.low import sets
-__all__ = ["olden"]
-olden = older = low
-low.Model, sets.scale = high.Model, low.scale
-sys.modules["vaecourse.ancient"] = high.deep
-""",
     "low.__init__": """\
 from vaecourse.low.pixels import scale
 from vaecourse.low.sets import load as fetch
@@ -102,12 +92,7 @@ def notebook(*cells: str, record: dict | None = None) -> nbformat.NotebookNode:
         # of a package: nothing, what only its __init__ has, and all that it gathers
         ("from vaecourse import low", ""),
         ("from vaecourse import low; low.OWN", "low.__init__ low.pixels low.sets low.words"),
-        ("from vaecourse import low; getattr(low, name)", "high.models low.pixels low.sets low.words"),
-        # of _earlier: the name of a package, an attribute of a package, one of a module, and a module
-        ("from vaecourse import olden; olden.fetch()", "low.sets"),
-        ("from vaecourse import olden; olden.Model", "high.models"),
-        ("from vaecourse.low.sets import scale", "low.pixels low.words"),
-        ("from vaecourse.ancient import deep", "high.deep high.models low.sets"),
+        ("from vaecourse import low; getattr(low, name)", "low.pixels low.sets low.words"),
     ],
 )
 def test_a_chapter_uses_the_modules_that_define_what_it_names(made_up, code, used):

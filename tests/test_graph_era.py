@@ -1,13 +1,17 @@
 """The program of 2017: its formulas in numpy, its training written out, and no trace of it outside of its graph."""
 
+import ast
+import re
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from scipy.special import expit
 
+from tools import chapters
 from vaecourse import graph_era
 
 D, HIDDEN, BATCH = 3, 8, 20
@@ -355,3 +359,96 @@ def test_in_a_fresh_process_the_program_is_silent_and_leaves_eager_execution_on(
     program = "import vaecourse;" + program  # which mutes the import of TensorFlow
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert (result.returncode, result.stdout, result.stderr) == (0, "True 1.0\n", "")
+
+
+# --- the chapter --------------------------------------------------------------------------------------------------
+
+
+CHAPTER = chapters.read(chapters.ROOT / "book" / "chapters" / "graph-era.ipynb")
+WORDS = "\n\n".join(cell.source for cell in CHAPTER.cells if cell.cell_type == "markdown")
+
+
+def test_what_the_program_reaches_comes_before_the_graph_and_the_graph_before_the_port():
+    parts = (
+        "What the program reaches",
+        "Graphs and sessions",
+        "The VAE as a TensorFlow 1",
+        "Porting",
+        "Testing the port",
+    )
+    places = [WORDS.index(f"\n## {part}") for part in parts]
+    assert places == sorted(places)
+    text = "\n\n".join(cell.source for cell in CHAPTER.cells)
+    assert text.index("fig, ax = plt.subplots()") < text.index("## Graphs and sessions")
+
+
+def test_the_words_of_the_source_are_explained_and_its_last_wish_leads_to_a_chapter():
+    for words in (
+        "loss.eval(feed_dict=…)",
+        "train_step.run(feed_dict=…)",
+        "InteractiveSession",
+        "davidz_vae_150_epochs",
+    ):
+        assert f"`{words}`" in WORDS
+    code = "\n".join(cell.source for cell in chapters.code_cells(CHAPTER))
+    assert "program.loss.eval(feed_dict=" in code
+    assert "program.train_step.run(feed_dict=" in code
+    last = WORDS.split("## What comes next")[1]
+    assert "normalizing flow" in last
+    assert "does this" in last
+    assert "has not come" not in WORDS
+
+
+def test_exercises_are_of_three_kinds():
+    exercises = WORDS.split("## Exercises")[1]
+    kinds = re.findall(r"^\*\*\d+\.\*\* \*(\w+)\.\*", exercises, re.MULTILINE)
+    assert 6 <= len(kinds) <= 8
+    assert set(kinds) == {"Check", "Derive", "Experiment"}
+
+
+@pytest.fixture(scope="module")
+def columns():
+    """Return both programs of the table, as text."""
+    (cell,) = [cell for cell in chapters.code_cells(CHAPTER) if cell.source.startswith("listing = {")]
+    listing = ast.literal_eval(cell.source.removeprefix("listing = "))
+    return ["\n".join(column) for column in zip(*listing.values(), strict=True)]
+
+
+@pytest.fixture(scope="module")
+def of_2017(columns, grays):
+    given = {"batch": grays[:10].reshape(10, -1), "noise": np.random.default_rng(4).normal(size=(10, 20)).astype("f")}
+    names = {"tf": tf.compat.v1, **given}
+    with tf.Graph().as_default():
+        exec(columns[0], names)
+    return names
+
+
+def of_2026(column, of_2017) -> dict:
+    initializers = keras.initializers
+    names = {"Adam": keras.optimizers.Adam, "Dense": keras.layers.Dense, "Sequential": keras.Sequential}
+    names |= {"TruncatedNormal": initializers.TruncatedNormal, "Constant": initializers.Constant, "tf": tf}
+    names |= {name: of_2017[name] for name in ("batch", "noise", "initial")}
+    exec(column, names)
+    return names
+
+
+def agree(one: dict, other: dict) -> bool:
+    results = [[np.asarray(names[name]) for name in ("before", "after", "picture", "drawn")] for names in (one, other)]
+    return all(np.abs(a - b).max() < 1e-4 * np.abs(a).max() for a, b in zip(*results, strict=True))
+
+
+def test_the_two_programs_of_the_table_agree(columns, of_2017):
+    assert agree(of_2017, of_2026(columns[1], of_2017))
+    assert tf.executing_eagerly()
+
+
+@pytest.mark.parametrize(
+    ("original", "slip"), [("tf.sqrt(tf.exp(logvar))", "tf.exp(logvar)"), ("1) / 0.5", "1)"), ("1e-3", "1e-2")]
+)
+def test_a_slip_in_the_port_of_the_table_is_noticed(columns, of_2017, original, slip):
+    assert columns[1].count(original) == 1
+    assert not agree(of_2017, of_2026(columns[1].replace(original, slip), of_2017))
+
+
+def test_the_lines_of_the_table_fit_beside_each_other(columns):
+    assert max(map(len, "\n".join(columns).splitlines())) <= 58

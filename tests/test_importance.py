@@ -6,13 +6,17 @@ diagonal q can equal.
 """
 
 import contextlib
+import datetime
+import json
+import re
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from vaecourse import data, likelihoods, measures, models, networks, objectives, training
+from benchmarks import long_training
+from vaecourse import course, data, likelihoods, measures, models, networks, objectives, training
 from vaecourse.models import GRADIENTS
 
 PLAIN, LANDING, DOUBLY = GRADIENTS
@@ -394,3 +398,43 @@ def test_the_plain_signal_drowns_as_samples_grow_and_the_double_one_rises():
 def test_too_few_repetitions_are_refused(repetitions):
     with pytest.raises(ValueError, match="10 equal groups of at least 4"):
         measures.gradient_signal_to_noise(linear(), FEW, repetitions)
+
+
+# --- the longer trainings -------------------------------------------------------------------------------------------
+
+
+def test_the_numbers_of_the_longer_trainings_say_where_they_are_from():
+    """The file is what the script writes: all runs, under its settings, each with a complete provenance."""
+    measured = course.long_runs()
+    assert measured["settings"] == json.loads(json.dumps(long_training.SETTINGS))
+    assert {run["name"] for run in measured["runs"]} == set(long_training.RUNS)
+    for run in measured["runs"]:
+        source = run["provenance"]
+        assert re.fullmatch("[0-9a-f]{40}", source["commit"])
+        assert datetime.date.fromisoformat(source["date"])
+        assert set(source["versions"]) == {"python", *long_training.PACKAGES}
+        assert source["threads"] == 1
+        assert "benchmarks.long_training" in source["command"]
+        assert source["device"]
+        assert run["seconds of training"] > 60
+        assert [int(epoch) for epoch in run["curve"]] == list(long_training.AT)
+        assert long_training.AT[-1] == measured["settings"]["epochs"]
+
+
+def test_a_longer_training_has_the_objective_of_its_name_and_its_numbers_are_in_order():
+    for run in course.long_runs()["runs"]:
+        model = long_training.build(run["name"])
+        assert isinstance(model, models.ImportanceWeightedVAE) == run["name"].startswith("IWAE")
+        assert model.samples == (1 if run["name"].endswith("1") else 5)
+        (elbo, _), (log_p, _) = run["ELBO"], run["log p(x)"]
+        (bound, _) = list(run["curve"].values())[-1]
+        assert elbo < log_p < -45.53  # the entropy of the pixels
+        assert bound < log_p + 3
+        assert 0 < run["active latents"] <= 50
+
+
+def test_an_estimate_in_two_parts_has_the_error_of_both():
+    level, climb = np.random.default_rng(0).normal(size=(2, 100))
+    mean, error = long_training.combined(level, climb)
+    assert mean == pytest.approx(level.mean() + climb.mean(), abs=1e-3)
+    assert error == pytest.approx(np.sqrt((level.var(ddof=1) + climb.var(ddof=1)) / 100), abs=1e-3)

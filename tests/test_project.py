@@ -13,14 +13,14 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 import vaecourse
-from tools import address, chapters, processors, results
+from tools import address, chapters, lowest, processors, results
 from vaecourse import recipes
 
 ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PROJECT = PYPROJECT["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-NOT_LOCKED = {"gpu", "bench", "export"}  # the lock is of what builds and tests the book
+NOT_LOCKED = {"gpu", "bench", "export", "audit"}  # the lock is of what builds and tests the book
 ON_COLAB = {"tensorflow": "2.20.0", "keras": "3.13.2", "numpy": "2.1.3", "tensorflow-probability": "0.25.0"}
 ELSEWHERE = "https://git.example.org/some-one/a.course"
 
@@ -93,6 +93,20 @@ def test_bounds_admit_what_colab_ships(name, version):
     (requirement,) = (r for r in map(Requirement, PROJECT["dependencies"]) if r.name == name)
     assert requirement.specifier.contains(version)
     assert SpecifierSet(PROJECT["requires-python"]).contains("3.13")
+
+
+def test_the_lowest_environment_has_every_dependency_at_its_lower_bound(tmp_path):
+    pins = [Requirement(line) for line in lowest.lower_bounds()]
+    assert [pin.name for pin in pins] == [Requirement(line).name for line in PROJECT["dependencies"]]
+    for pin, line in zip(pins, PROJECT["dependencies"], strict=True):
+        (exact,) = pin.specifier
+        assert exact.operator == "=="
+        assert f">={exact.version}" in line
+    (tmp_path / "pyproject.toml").write_text('[project]\ndependencies = ["numpy<3"]\n')
+    with pytest.raises(ValueError, match="numpy<3 has no lower bound"):
+        lowest.lower_bounds(tmp_path)
+    assert all((ROOT / "tests" / name).exists() for name in lowest.TESTS)
+    assert (ROOT / lowest.CHAPTER).exists()
 
 
 # --- address ---------------------------------------------------------------------------------------------------------
@@ -272,7 +286,7 @@ def test_workflows_pin_their_actions(path):
     workflow = yaml.safe_load(path.read_text(encoding="utf-8"))
     assert workflow["permissions"] == {"contents": "read"}
     steps = [step for job in workflow["jobs"].values() for step in job["steps"]]
-    assert all(re.fullmatch(r"actions/[\w-]+@v\d+", step["uses"]) for step in steps if "uses" in step)
+    assert all(re.fullmatch(r"actions/[\w-]+@[0-9a-f]{40}", step["uses"]) for step in steps if "uses" in step)
 
 
 def test_the_listing_in_contributing_has_a_line_for_every_module():

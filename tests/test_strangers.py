@@ -32,7 +32,7 @@ def test_no_verdict_on_a_composed_loss_is_wrong(start):
         wrong, all_known = verdict(found, truth)
         assert not wrong, (seed, wrong, truth.parts)
         known.append(all_known)
-    assert sum(known) >= 18  # of 10,000 composed losses, 1 in 200 is left unknown that could be known
+    assert sum(known) >= 18  # 1 in 100 is left unknown that could be known: its KL weighs too little against rounding
 
 
 @pytest.mark.parametrize(
@@ -53,11 +53,24 @@ def test_a_wrong_verdict_would_be_noticed(change, wrong):
     assert verdict(answer, truth)[0].startswith(wrong)
 
 
+@pytest.mark.parametrize(
+    ("written", "scale"), [(0.9189385, 0.3), (0.9189, 0.3), (0.919, 0.3), (0.91894 + 7e-5, None), (0.9, None)]
+)
+def test_a_constant_is_a_normalizer_to_the_digits_that_a_program_writes(written, scale):
+    def loss(x, o, mean, logvar):
+        pixels = (x - o) ** 2 / (2 * 0.3) + 0.5 * np.log(0.3) + written
+        return (pixels.sum(PIXELS) + kl(mean, logvar).sum(1)).mean()
+
+    found = audit.effective_objective(loss)
+    assert found.scale == (None if scale is None else pytest.approx(scale, rel=1e-4))
+
+
 # --- written by hand, as they are found ------------------------------------------------------------------------------
 
 rng = np.random.default_rng(0)
 FEATURES = rng.normal(size=(784, 64)).astype(np.float32) / 28
 POINTS = rng.normal(size=(64, 2)).astype(np.float32)
+WEIGHT = 0.3
 
 
 def free_bits_of_the_batch(floor):
@@ -74,6 +87,21 @@ def free_bits_of_a_latent(floor):
 
 def features(x, o):
     return np.maximum(x.reshape(len(x), -1) @ FEATURES, 0) - np.maximum(o.reshape(len(o), -1) @ FEATURES, 0)
+
+
+@tf.function
+def compiled(x, p, m, v):
+    return tf.reduce_sum(keras.losses.binary_crossentropy(x, p), (1, 2)) + tf.reduce_sum(kl_of_tensors(m, v), 1)
+
+
+@tf.function
+def compiled_and_sampled(x, p, m, v, eps):
+    z = m + tf.exp(v / 2) * eps
+    return tf.reduce_sum(keras.losses.binary_crossentropy(x, p), (1, 2)) + tf.reduce_sum((z**2 - eps**2 - v) / 2, 1)
+
+
+def kl_of_tensors(m, v):
+    return (m**2 + tf.exp(v) - v - 1) / 2
 
 
 def kernel(a, b):
@@ -128,6 +156,10 @@ LOSSES = {
         lambda x, o, m, v: (features(x, o) ** 2).sum(1) + kl(m, v).sum(1),
         (None, None, "log σ²"), {"image_shape": (28, 28, 1)}, "",
     ),
+    "errors of features that are linear": (
+        lambda x, o, m, v: (((x - o).reshape(len(x), -1) @ FEATURES) ** 2).sum(1) + kl(m, v).sum(1),
+        (None, None, "log σ²"), {"image_shape": (28, 28, 1)}, "",
+    ),
     "σ-VAE without ½ ln 2π": (
         lambda x, o, m, v: sse(x, o) / 0.08 + 784 * np.log(0.2) + kl(m, v).sum(1),
         ("Gaussian", 1.0, "log σ²"), {"image_shape": (28, 28, 1)}, "lacks ½ ln 2π",
@@ -161,10 +193,20 @@ LOSSES = {
         lambda x, p, m, v, eps: bernoulli(x, p).mean() + 100 * discrepancy(m, v, eps),
         ("Bernoulli", None, None), {}, "which images share a batch",
     ),
-    "InfoVAE": (
-        lambda x, p, m, v, eps: bernoulli(x, p).mean() + kl(m, v).sum(1).mean() + discrepancy(m, v, eps) / 10,
-        ("Bernoulli", None, None), {}, "",
+    **{
+        f"InfoVAE, {weight} and {of_kernel}": (
+            lambda x, p, m, v, eps, a=weight, b=of_kernel: (
+                bernoulli(x, p).mean() + a * kl(m, v).sum(1).mean() + b * discrepancy(m, v, eps)
+            ),
+            ("Bernoulli", None, None), {}, "",
+        )
+        for weight, of_kernel in ((1, 0.1), (0.5, 10))
+    },
+    "β of a Python variable": (
+        lambda x, p, m, v: bernoulli(x, p) + WEIGHT * kl(m, v).sum(1), ("Bernoulli", 0.3, "log σ²"), {}, "",
     ),
+    "compiled": (compiled, ("Bernoulli", 1.0, "log σ²"), {}, ""),
+    "compiled, with its noise": (compiled_and_sampled, ("Bernoulli", 1.0, "log σ²"), {}, ""),
     "β-TCVAE": (total_correlation, ("Bernoulli", None, None), {}, ""),
     "|log σ²|": (
         lambda x, p, m, v: bernoulli(x, p) + kl(m, np.abs(v)).sum(1),
@@ -248,7 +290,7 @@ def test_a_loss_of_the_world_gets_the_right_answer(name):
     found = audit.effective_objective(loss, **{"image_shape": (8, 8, 1)} | options)
     assert (found.family, found.posterior) == (family or "none of these", posterior)
     assert found.beta == (beta if beta is None else pytest.approx(beta, rel=2e-3))
-    assert note in str(found)
+    assert note in " ".join(str(found).split())  # its lines are as wide as a page
     if name == "prior N(0, 4)":
         assert found.prior == pytest.approx((0, 4), abs=1e-3)
         assert "to N(0, 4) for each latent" in str(found)
@@ -268,11 +310,17 @@ def test_a_loss_that_counts_its_calls_is_refused(steps):
 
 
 @pytest.mark.parametrize(
-    ("value", "message"), [((1.0, 2.0), "got tuple of 2; pass"), ({"loss": 1.0}, "got dict of 1; pass")]
+    ("value", "message"),
+    [
+        ((1.0, 2.0), "got tuple of 2; pass"),
+        ((5.0, 1.0, 4.0), "got tuple of 3; pass"),
+        ({"loss": 1.0}, "got dict of 1; pass"),
+    ],
 )
 def test_a_loss_that_returns_more_than_the_total_is_refused(value, message):
+    """Total, reconstruction and KL are not taken for the losses of three images, either."""
     with pytest.raises(TypeError, match=message):
-        audit.effective_objective(lambda x, o, m, v: value)
+        audit.effective_objective(lambda x, o, m, v: value, batch_size=3)
 
 
 FLAWED = {

@@ -1,5 +1,8 @@
 """Data sets in several files: every image once, in an order that is known."""
 
+import json
+import pickle
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -105,5 +108,70 @@ def test_what_is_no_data_set_in_files_is_refused(x, y, tmp_path):
     with pytest.raises(ValueError, match="batch size of at least 1, got 0"):
         data.stream(folder, 0)
     (folder / "00002.npz").unlink()
-    with pytest.raises(FileNotFoundError, match=r"00002\.npz is missing"):
+    with pytest.raises(FileNotFoundError, match=r"00002\.npz is missing or empty"):
         data.stream(folder, 4)
+
+
+@every_format
+def test_a_failed_writing_leaves_what_was_there(form, x, tmp_path):
+    data.write_shards(chunks(x), tmp_path / "shards", form)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "shards").iterdir()}
+    for wrong in ([x + 1, x[:0]], [x + 1, x.astype(object)]):
+        for folder in ("shards", "new"):
+            with pytest.raises((TypeError, ValueError), match="chunk"):
+                data.write_shards(wrong, tmp_path / folder, form)
+    assert before == {path.name: path.read_bytes() for path in (tmp_path / "shards").iterdir()}
+    assert not list((tmp_path / "new").iterdir())
+
+
+def test_what_cannot_be_written_is_refused_before_anything_is(tmp_path):
+    for chunks_of_none in (None, 3):
+        with pytest.raises(TypeError, match="not iterable"):
+            data.write_shards(chunks_of_none, tmp_path / "new")
+    with pytest.raises(TypeError, match="expected chunks of numbers, got object in chunk 0"):
+        data.write_shards([np.array([None, "code"])], tmp_path / "new")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"files": {}}', "\x00"])
+def test_a_damaged_index_is_named(text, x, tmp_path):
+    folder = data.write_shards(chunks(x), tmp_path)
+    (folder / "index.json").write_text(text)
+    with pytest.raises(ValueError, match=r"index\.json is damaged"):
+        data.stream(folder, 4)
+
+
+@pytest.mark.parametrize(
+    ("part", "wrong"),
+    [
+        ("format", "pickle"),
+        ("files", {}),
+        ("files", {"../00000.npz": 7}),
+        ("files", {"00000.npz": -7}),
+        ("arrays", {"z": [[28, 28, 1], "float32"]}),
+        ("arrays", {"x": [[28, 28, 1], "object"]}),
+        ("arrays", {"x": [[-28, 28, 1], "float32"]}),
+    ],
+)
+def test_an_index_that_says_something_else_is_refused(part, wrong, x, tmp_path):
+    folder = data.write_shards(chunks(x), tmp_path)
+    index = json.loads((folder / "index.json").read_text())
+    (folder / "index.json").write_text(json.dumps({**index, part: wrong}))
+    with pytest.raises(ValueError, match=r"index\.json does not say"):
+        data.stream(folder, 4)
+
+
+@every_format
+@pytest.mark.parametrize("damage", ["cut", "shorter", "pickled"])
+def test_a_damaged_file_is_noticed_where_it_is_read(damage, form, x, tmp_path):
+    folder = data.write_shards(chunks(x), tmp_path / "a", form)
+    file = folder / f"00002.{form}"
+    if damage == "cut":
+        file.write_bytes(file.read_bytes()[:-20])
+    elif damage == "shorter":
+        other = data.write_shards(chunks(x), tmp_path / "b", form)
+        file.write_bytes((other / f"00001.{form}").read_bytes())
+    else:
+        file.write_bytes(pickle.dumps({"x": x}))
+    with pytest.raises(tf.errors.OpError, match=r"00002|corrupted|truncated"):
+        list(data.stream(folder, 4))

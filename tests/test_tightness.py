@@ -3,6 +3,7 @@
 import contextlib
 import io
 import itertools
+import logging
 
 import keras
 import numpy as np
@@ -293,12 +294,174 @@ def test_annealed_chains_through_a_decoder_find_log_p(model, vae, images, x):
     assert annealed.standard_error.max() < 0.3
 
 
+def test_many_calls_bring_no_warning_of_tensorflow():
+    """Each call compiles a function of its own, which TensorFlow counts as one function that is compiled too often."""
+    said = []
+    handler = logging.Handler()
+    handler.emit = said.append
+    tf.get_logger().addHandler(handler)
+    try:
+        for seed in range(5):
+            measures.annealed_importance_weights(
+                lambda z: -tf.reduce_sum(z**2, axis=-1), tf.ones((1, 2)), (0, seed), chains=2, steps=2
+            )
+    finally:
+        tf.get_logger().removeHandler(handler)
+    assert not said
+
+
 @pytest.mark.parametrize("settings", [{"chains": 0}, {"steps": 0}, {"leapfrogs": 0}, {"step_size": 0.0}])
 def test_chains_that_cannot_move_are_refused(settings):
     with pytest.raises(ValueError, match="at least one chain, step and leapfrog and a positive step size"):
         measures.annealed_importance_weights(lambda z: z[..., 0], np.ones((1, 2)), (0, 0), **settings)
     with pytest.raises(ValueError, match=r"deviations of shape \(n, d\), got \(2,\)"):
         measures.annealed_importance_weights(lambda z: z[..., 0], np.ones(2), (0, 0))
+
+
+@pytest.mark.parametrize("steps", [20, 40])
+def test_chains_from_the_posterior_have_the_mean_of_one_over_p(steps):
+    """The mean of the inverse weights is 1/p(x), and log p(x) lies between the bounds of both directions."""
+    model = linear_gaussian.LinearGaussian.random(20, 2, seed=2)
+    x = model.sample(2, seed=2)
+    deviation = np.tile(np.sqrt(np.diag(model.posterior_covariance)), (2, 1))
+    z = model.posterior(x).sample(3000, seed=tf.constant([1, 2]))
+    arguments = (lambda z: model.log_likelihood(x, z)), deviation, (0, 2), 3000, steps
+    above = measures.annealed_importance_weights(*arguments, posterior_samples=z)
+    ratios = np.exp(model.log_prob(x) - above.log_weights)
+    np.testing.assert_array_less(np.abs(ratios.mean(axis=0) - 1), 4.5 * stats.sem(ratios))
+    assert stats.sem(ratios).max() < 0.2
+    assert above.from_posterior
+    assert above.acceptance.numpy().min() > 0.7
+    np.testing.assert_allclose(above.log_likelihood, model.log_prob(x) - np.log(ratios.mean(axis=0)), rtol=1e-12)
+    np.testing.assert_allclose(above.standard_error, stats.sem(ratios) / ratios.mean(axis=0), rtol=1e-9)
+    below = measures.annealed_importance_weights(*arguments)
+    assert not below.from_posterior
+    single = [tf.reduce_mean(annealed.log_weights, axis=0).numpy() for annealed in (below, above)]
+    assert np.all(single[0] < model.log_prob(x))
+    assert np.all(model.log_prob(x) < single[1])
+
+
+def test_chains_through_a_decoder_start_where_they_are_told(model, vae, images, x):
+    z = model.posterior(x).sample(seed=tf.constant([3, 4])).numpy()
+    above = measures.annealed_importance_sampling(vae, images, progress=False, posterior_samples=z, chains=32, steps=60)
+    assert above.log_weights.shape == (32, N)
+    off = (above.log_likelihood - model.log_prob(x).numpy()) / above.standard_error
+    assert np.abs(off).max() < 5
+    with pytest.raises(ValueError, match=r"posterior samples \(…, 12, 3\), got \(11, 3\)"):
+        measures.annealed_importance_sampling(vae, images, progress=False, posterior_samples=z[1:])
+    with pytest.raises(ValueError, match=r"posterior samples of shape \(4, 1, 2\) or \(1, 2\), got"):
+        measures.annealed_importance_weights(
+            lambda z: z[..., 0], np.ones((1, 2)), (0, 0), 4, posterior_samples=np.ones((3, 1, 2))
+        )
+
+
+# --- richer families ----------------------------------------------------------------------------------------------
+
+
+def test_the_full_family_finds_the_posterior_and_the_diagonal_one_stays(monkeypatch):
+    """On the linear-Gaussian model the best Gaussian is the posterior: its ELBO is log p(x) for every draw."""
+    columns = np.random.default_rng(0).normal(size=(20, 2)) @ [[0.4, 0.3], [0.0, 0.2]]
+    model = linear_gaussian.LinearGaussian(columns, np.zeros(20), 0.5)
+    vae, x = linear_vae(model), model.sample(4, seed=1).astype(np.float32)
+    monkeypatch.setattr(vae.likelihood, "check", lambda images: None)
+    start = [np.asarray(part, np.float32) for part in model.mean_field_posterior(x)]
+    images, options = x.reshape(-1, *SHAPE), {"learning_rate": 0.1, "evaluation_samples": 200}
+    best = model.elbo(x, *model.mean_field_posterior(x))
+    assert np.mean(model.log_prob(x) - best) > 0.3
+    full = measures.fitted_family_elbo(vae, images, start, "full", 150, **options)
+    np.testing.assert_allclose(full, model.log_prob(x), atol=0.05)
+    diagonal = measures.fitted_family_elbo(vae, images, start, "diagonal", 20, **options)
+    np.testing.assert_allclose(diagonal.mean(), np.mean(best), atol=0.15)
+
+
+def test_a_flow_comes_closer_to_a_bent_posterior_than_any_gaussian_and_never_past_log_p():
+    images = np.array([[1, 0, 0, 1]], np.float32).reshape(-1, 2, 2, 1)
+    vae = VAE(*networks.mlp(2, (8,), "tanh", (2, 2, 1), seed=0))
+    rng = np.random.default_rng(4)
+    vae.decoder.set_weights([4 * rng.normal(size=weight.shape) for weight in vae.decoder.get_weights()])
+    exact = measures.exact_log_likelihood(vae, images)
+    fitted = measures.fitted_posteriors(vae, images, 100, evaluation_samples=2, progress=False)
+    start = fitted.mean, fitted.logvar
+    gaps = {
+        family: exact - measures.fitted_family_elbo(vae, images, start, family, 120, evaluation_samples=1000)
+        for family in measures.FAMILIES
+    }
+    assert gaps["flow"].mean() < 0.8 * gaps["full"].mean() < gaps["diagonal"].mean()
+    assert gaps["flow"].min() > -0.05
+
+
+def test_families_that_do_not_exist_or_cannot_be_fitted_are_refused(vae, images):
+    start = [part.numpy() for part in vae.posterior_parameters(images)]
+    with pytest.raises(ValueError, match="family"):
+        measures.fitted_family_elbo(vae, images, start, "planar")
+    for options in ({"steps": 0}, {"samples": 3}, {"evaluation_samples": 1}):
+        with pytest.raises(ValueError, match="steps ≥ 1, and even samples"):
+            measures.fitted_family_elbo(vae, images, start, **options)
+    with pytest.raises(ValueError, match=r"expected mean and logvar \(12, 3\)"):
+        measures.fitted_family_elbo(vae, images, (start[0][:2], start[1]))
+
+
+# --- what weights say about themselves ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [-0.3, 0.0, 0.5, 0.9, 1.4])
+def test_the_shape_of_pareto_draws_is_found(shape):
+    """Of n draws the best estimate of the shape has the standard deviation (1 + k)/√n; the prior weighs ten draws."""
+    n, scale = 2000, 3.7
+    draws = stats.genpareto.rvs(shape, scale=scale, size=(12, n), random_state=1)
+    found = np.array([measures.pareto_shape(row) for row in draws])
+    expected = (n * shape + 5) / (n + 10)
+    error = (1 + shape) / np.sqrt(n * len(found))
+    assert abs(found.mean() - expected) < 4 * error
+    assert found.std() < 2 * (1 + max(shape, 0)) / np.sqrt(n)
+    np.testing.assert_allclose(measures.pareto_shape(5.0 * draws[0]), found[0], atol=1e-9)
+
+
+def test_few_exceedances_are_drawn_towards_a_half_as_by_ten_more():
+    y = stats.genpareto.rvs(0.2, size=10, random_state=0)
+    free = 2 * measures.pareto_shape(y) - 0.5  # (10 k + 10 · ½)/20 = (k + ½)/2
+    fit, _, _ = stats.genpareto.fit(y, floc=0)
+    assert abs(free - fit) < 0.4
+
+
+def test_the_tail_of_weights_is_that_of_the_theory():
+    """log w = k·e with e exponential has a Pareto tail of shape k exactly."""
+    e = np.random.default_rng(0).exponential(size=(20_000, 12))
+    for k in (0.3, 1.2):
+        found = measures.weight_diagnosis(k * e - 700.0).pareto_k
+        assert abs(found.mean() - k) < 5 * (1 + k) / np.sqrt(3 * np.sqrt(20_000) * 12)
+
+
+def test_a_proposal_without_a_variance_is_found_out_and_a_wide_one_is_not(model):
+    """At fifty latents: the mean-field q, whose second moment is infinite, and the posterior, 20 % wider."""
+    model = linear_gaussian.LinearGaussian.random(20, 50, seed=0)
+    x = model.sample(5, seed=0)
+    eps = np.random.default_rng(0).normal(size=(4000, 5, 50))
+    narrow = measures.weight_diagnosis(model.log_weights(x, *model.mean_field_posterior(x), eps))
+    q = model.wide_posterior(x, 1.2)
+    z = q.sample(4000, seed=tf.constant([0, 1]))
+    wide = measures.weight_diagnosis(model.log_joint(x, z) - q.log_prob(z))
+    assert narrow.pareto_k.min() > 0.7 > 0.4 > wide.pareto_k.max()
+    assert narrow.effective_samples.max() < 200 < 1000 < wide.effective_samples.min()
+    assert narrow.largest.min() > wide.largest.max()
+
+
+def test_effective_samples_and_the_largest_weight_are_those_of_the_formulas():
+    log_weights = np.log(np.concatenate([np.full((10, 1), 3.0), np.full((30, 1), 1.0)])) - 1000
+    found = measures.weight_diagnosis(np.hstack([log_weights, np.zeros((40, 1))]))
+    assert isinstance(found, measures.WeightDiagnosis)
+    np.testing.assert_allclose(found.effective_samples, [60**2 / 120, 40], rtol=1e-12)
+    np.testing.assert_allclose(found.largest, [3 / 60, 1 / 40], rtol=1e-12)
+    assert found.pareto_k[1] == -np.inf
+
+
+def test_weights_that_show_no_tail_are_refused():
+    for weights in (np.zeros((24, 2)), np.zeros(100), np.full((30, 1), -np.inf)):
+        with pytest.raises(ValueError, match="finite log-weights"):
+            measures.weight_diagnosis(weights)
+    for exceedances in ([], [1.0, 0.0], [np.inf], [[1.0]]):
+        with pytest.raises(ValueError, match="positive and finite exceedances"):
+            measures.pareto_shape(np.array(exceedances))
 
 
 # --- the convolutional model of two latents -----------------------------------------------------------------------
@@ -347,6 +510,35 @@ def test_the_posterior_on_the_grid_is_normalized_and_that_of_bayes(convolutional
     np.testing.assert_allclose(off_center[:, [0, -1]], [[0.5, 1.5], [-2.5, -1.5]])
 
 
+def test_draws_from_the_grid_are_draws_from_the_posterior_of_pixels():
+    """A decoder that shows its latents: with the first pixel lit and the second dark, z₁ tends up and z₂ down."""
+    encoder, decoder = networks.mlp(2, (), image_shape=(1, 2, 1), seed=0)
+    decoder.set_weights([6 * np.eye(2), np.zeros(2)])
+    vae, image = VAE(encoder, decoder), np.array([1.0, 0.0], np.float32).reshape(1, 1, 2, 1)
+    z, log_density = measures.exact_posterior_samples(vae, image, 400, points=61, coarse=41)
+    assert z[..., 0].mean() > 0.5 > -0.5 > z[..., 1].mean()
+    log_joint = vae.log_likelihood(image, z) + stats.norm.logpdf(z).sum(axis=-1)
+    np.testing.assert_allclose(np.mean(log_joint - log_density), np.log(1 / 4), atol=0.02)  # p(x), by symmetry
+
+
+def test_draws_from_the_grid_are_draws_from_the_posterior(convolutional):
+    """p(z)/p(z|x) has the mean 1 over the posterior's support, and p(x|z) p(z)/p(z|x) is p(x) at every draw."""
+    vae, images, exact = convolutional
+    z, log_density = measures.exact_posterior_samples(vae, images[:2], 500, points=81, coarse=61)
+    assert z.shape == (500, 2, 2)
+    log_joint = vae.log_likelihood(images[:2], z) + stats.norm.logpdf(z).sum(axis=-1)
+    off = log_joint - log_density - exact[:2]
+    assert np.abs(np.mean(off, axis=0)).max() < 0.05
+    assert np.std(off) < 0.2
+    axes, density = measures.exact_posterior(vae, images[:2], **GRID)
+    mass = np.exp(density) / np.exp(density).sum(axis=(1, 2), keepdims=True)
+    mean = np.stack([mass.sum(axis=1) @ axes[0], mass.sum(axis=2) @ axes[1]], axis=-1)
+    np.testing.assert_array_less(np.abs(z.mean(axis=0) - mean), 5 * stats.sem(z))
+    assert len(np.unique(z[:, 0], axis=0)) == 500
+    with pytest.raises(ValueError, match="at least one sample"):
+        measures.exact_posterior_samples(vae, images, 0)
+
+
 # --- at the border ------------------------------------------------------------------------------------------------
 
 FUNCTIONS = [
@@ -354,9 +546,10 @@ FUNCTIONS = [
     lambda vae, images, **options: measures.fitted_posteriors(vae, images, 2, evaluation_samples=10, **options),
     lambda vae, images, **options: measures.annealed_importance_sampling(vae, images, chains=2, steps=2, **options),
 ]
+SILENT = [lambda vae, images: measures.fitted_family_elbo(vae, images, np.zeros((2, len(images), 2)), steps=1)]
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("function", FUNCTIONS + SILENT)
 def test_models_and_images_that_cannot_be_used_are_refused(function, tiny, binary):
     with pytest.raises(ValueError, match="from images alone, got a ConditionalVAE"):
         function(models.ConditionalVAE(*networks.mlp(2, (4,), classes=10, conditional=True)), binary[:2])

@@ -22,7 +22,9 @@ USE = """if True:
     from vaecourse import plotting
     import matplotlib.pyplot as plt
     plt.style.use("vaecourse.house")
+    figure = vaecourse.live.bound_by_hand().html()
     found = {
+        "live": "vaecourseLive.figure" in figure and ".vl-stage" in figure,
         "file": vaecourse.__file__, "versions": [vaecourse.__version__, version("vaecourse")],
         "typed": files("vaecourse").joinpath("py.typed").is_file(), "elbos": [before, after],
         "spines": plt.rcParams["axes.spines.top"],
@@ -47,6 +49,7 @@ def test_the_wheel_installed_alone_imports_and_trains(tmp_path, monkeypatch):
     assert Path(found["file"]).is_relative_to(elsewhere.prefix)
     assert found["versions"][0] == found["versions"][1]
     assert found["typed"]
+    assert found["live"], "the scripts of the live figures are in the wheel"
     assert found["spines"] is False, "the look of the figures is that of house.mplstyle"
     before, after = found["elbos"]
     # An untrained model takes every pixel for a fair coin: 784 log 2 = 543 nats, and a few for the KL.  This epoch ends
