@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from xml.etree import ElementTree
 
 import nbformat
 import numpy as np
@@ -204,11 +205,25 @@ def test_figures_have_two_pixels_for_one_of_the_page(chapter):
         assert np.allclose(picture.size, (2 * size.width, 2 * size.height), atol=2)
 
 
+def test_figures_of_lines_are_kept_as_lines_in_the_size_of_their_pixels(chapter):
+    plot = "import matplotlib.pyplot as plt\nplt.figure(figsize=(4, 3))\n{}\nNone"
+    shown = ("plt.plot([1, 3, 2])", "plt.imshow([[1, 2]])", "plt.scatter(range(20_000), range(20_000))")
+    path = chapter(DRAW, *(plot.format(what) for what in shown))
+    execute.execute(path)
+    (lines,), (pixels,), (heavy,) = (cell.outputs for cell in chapters.read(path).cells[1:])
+    svg = ElementTree.fromstring(lines.data[execute.SVG])
+    size = lines.metadata["image/png"]
+    assert (svg.get("width"), svg.get("height")) == (str(size.width), str(size.height))
+    assert svg.get("viewBox")
+    assert svg.find("{*}metadata") is None
+    assert execute.SVG not in pixels.data | heavy.data
+
+
 def test_what_a_figure_returns_is_left_out_and_what_others_return_stays(chapter):
     path = chapter(DRAW, "import matplotlib.pyplot as plt\nplt.plot([1])", "[1]")
     execute.execute(path)
     _, drawn, text = chapters.read(path).cells
-    assert [sorted(output.data) for output in drawn.outputs] == [["image/png", "text/plain"]]
+    assert [sorted(output.data) for output in drawn.outputs] == [["image/png", "image/svg+xml", "text/plain"]]
     assert text.outputs[0].data["text/plain"] == "[1]"
 
 

@@ -8,8 +8,10 @@ Whatever runs, every chapter is told how long it takes to read and to run, which
 import base64
 import contextlib
 import datetime
+import gzip
 import io
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -23,8 +25,11 @@ from tools import chapters
 
 ALL = "all"
 CARD = 640  # pixels of the longer side
-SHARP = "--InlineBackend.figure_formats=retina"
-"""Figures have two pixels for one of the page, as modern screens do."""
+FORMATS = "--InlineBackend.figure_formats={'retina', 'svg'}"
+"""Figures have two pixels for one of the page, as modern screens do; those of lines are kept as lines as well."""
+METADATA = re.compile(r"<metadata>.*?</metadata>\s*", re.DOTALL)
+OPENING = re.compile(r"<svg\b[^>]*>")
+PNG, SVG = "image/png", "image/svg+xml"
 
 
 def main(names: list[str]) -> None:
@@ -100,7 +105,7 @@ def execute(path: Path) -> float:
         chapter,
         timeout=None,
         kernel_name="python3",
-        extra_arguments=[SHARP],
+        extra_arguments=[FORMATS],
         record_timing=False,
         resources={"metadata": {"path": path.parent}},
     )
@@ -110,6 +115,7 @@ def execute(path: Path) -> float:
     for cell in chapters.code_cells(chapter):
         cell.metadata.pop("execution", None)
         leave_out_what_a_figure_returns(cell)
+        keep_lines_as_lines(cell)
     chapter.metadata = nbformat.from_dict(
         {
             "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -140,6 +146,26 @@ def leave_out_what_a_figure_returns(cell: nbformat.NotebookNode) -> None:
 
     if any(is_picture(output) for output in cell.outputs):
         cell.outputs = [o for o in cell.outputs if o.output_type != "execute_result" or is_picture(o)]
+
+
+def keep_lines_as_lines(cell: nbformat.NotebookNode) -> None:
+    """Keep a figure as SVG, in the size of its PNG, where it holds no pixels and weighs less."""
+    for output in cell.outputs:
+        svg, png = (output.get("data", {}).get(kind) for kind in (SVG, PNG))
+        if not svg or not png:
+            continue
+        del output.data[SVG]
+        if "<image" not in svg and len(gzip.compress(svg.encode())) < len(base64.b64decode(png)):
+            output.data[SVG] = _sized(METADATA.sub("", svg), **output.metadata[PNG])
+
+
+def _sized(svg: str, **size: int) -> str:
+    """Return an SVG that is shown in another width and height."""
+    opening = OPENING.search(svg)[0]
+    sized = opening
+    for side, pixels in size.items():
+        sized = re.sub(rf'\b{side}="[^"]*"', f'{side}="{pixels}"', sized, count=1)
+    return svg.replace(opening, sized, 1)
 
 
 def picture_of_the_cover(chapter: nbformat.NotebookNode) -> bytes:
