@@ -182,6 +182,11 @@ def test_scripts_of_previews_are_in_the_book(html, pages):
     assert "bibliography.html#" in shown
     assert "glossary.html#term-" in shown
     assert page.select("article a.term")
+    assert "notation.html#symbol-" in shown
+    beta = page.find("a", class_="symbol", string="\\(\\beta\\)")
+    target, _, row = beta["href"].partition("#")
+    entry = pages[(html / "book" / "chapters" / target).resolve()].find("tr", id=row)
+    assert "weight of the KL" in entry.get_text()
 
 
 def test_signatures_are_real(pages):

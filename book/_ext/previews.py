@@ -1,16 +1,56 @@
-"""Sphinx extension of this book: the first mention of a term in a chapter leads to the glossary, with a preview."""
+"""Sphinx extension of this book: the first mention of a term or symbol in a chapter leads to its entry, with a preview.
+
+Terms are those of the glossary, symbols those of the table of notation, whose rows get a name each.
+"""
 
 import re
 
 from docutils import nodes
 from sphinx import addnodes
 
-CHAPTERS = "book/chapters/"
+CHAPTERS, NOTATION = "book/chapters/", "book/reference/notation"
 SHORT = 4  # letters: shorter terms, and single common words, are too often meant otherwise
 PASSED_OVER = (
     nodes.title, nodes.reference, nodes.literal, nodes.literal_block, nodes.math, nodes.raw, nodes.caption, nodes.table,
     addnodes.pending_xref,
 )  # fmt: skip
+
+
+def name_the_rows(app, doctree):
+    """Give each row of the table of notation an id."""
+    if app.env.docname == NOTATION:
+        for number, row in enumerate(_rows(doctree)):
+            row["ids"] = [f"symbol-{number}"]
+
+
+def symbols(app):
+    """Return the symbols of the table of notation, each with the id of its row."""
+    if not hasattr(app, "course_symbols"):
+        app.course_symbols = {}
+        for row in _rows(app.env.get_doctree(NOTATION)):
+            for symbol in row[0].findall(nodes.math):
+                app.course_symbols.setdefault(symbol.astext(), row["ids"][0])
+    return app.course_symbols
+
+
+def _rows(doctree):
+    return [row for body in doctree.findall(nodes.tbody) for row in body.findall(nodes.row)]
+
+
+def lead_to_notation(app, doctree, docname):
+    """Link the first mention of each symbol that stands by itself in running text."""
+    if not docname.startswith(CHAPTERS):
+        return
+    left = dict(symbols(app))
+    notation = app.builder.get_relative_uri(docname, NOTATION)
+    for paragraph in list(doctree.findall(nodes.paragraph)):
+        for symbol in [] if _inside(paragraph, PASSED_OVER) else list(paragraph.findall(nodes.math)):
+            if symbol.astext() in left and not _inside(symbol.parent, PASSED_OVER):
+                row = left[symbol.astext()]
+                left = {each: place for each, place in left.items() if place != row}
+                link = nodes.reference("", "", internal=True, refuri=f"{notation}#{row}", classes=["symbol"])
+                symbol.parent.replace(symbol, link)
+                link += symbol
 
 
 def terms(app):
@@ -64,5 +104,7 @@ def _link(app, standard, docname, text, seen):
 
 def setup(app):
     """Register with Sphinx."""
+    app.connect("doctree-read", name_the_rows)
     app.connect("doctree-resolved", lead_to_glossary)
+    app.connect("doctree-resolved", lead_to_notation)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -46,3 +46,6 @@
   window.addEventListener("resize", again);
   window.addEventListener("beforeprint", () => document.querySelectorAll("table.stacked").forEach((table) => table.classList.remove("stacked")));
 })();
+
+/* A page opened as a file cannot read the others for excerpts: results then have their titles, and no errors. */
+if (location.protocol === "file:" && typeof DOCUMENTATION_OPTIONS !== "undefined") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
