@@ -30,6 +30,7 @@ FORMATS = "--InlineBackend.figure_formats={'retina', 'svg'}"
 METADATA = re.compile(r"<metadata>.*?</metadata>\s*", re.DOTALL)
 OPENING = re.compile(r"<svg\b[^>]*>")
 PNG, SVG = "image/png", "image/svg+xml"
+HEAVY = 250_000  # characters of an SVG, which a browser draws slowly
 
 
 def main(names: list[str]) -> None:
@@ -149,13 +150,13 @@ def leave_out_what_a_figure_returns(cell: nbformat.NotebookNode) -> None:
 
 
 def keep_lines_as_lines(cell: nbformat.NotebookNode) -> None:
-    """Keep a figure as SVG, in the size of its PNG, where it holds no pixels and weighs less."""
+    """Keep a figure as SVG, in the size of its PNG, where it holds no pixels, is drawn fast and weighs less."""
     for output in cell.outputs:
         svg, png = (output.get("data", {}).get(kind) for kind in (SVG, PNG))
         if not svg or not png:
             continue
         del output.data[SVG]
-        if "<image" not in svg and len(gzip.compress(svg.encode())) < len(base64.b64decode(png)):
+        if "<image" not in svg and len(svg) < HEAVY and len(gzip.compress(svg.encode())) < len(base64.b64decode(png)):
             output.data[SVG] = _sized(METADATA.sub("", svg), **output.metadata[PNG])
 
 
