@@ -45,21 +45,34 @@ class Target:
 CONVOLUTIONAL, PERCEPTRON = "convolutional-32", "mlp-100"
 
 
-def throughput_over(rival: str, half: bool = False) -> Callable[[dict], float]:
-    """Return the measure: images per second of `VAE.fit` over those of the fastest rival whose name begins so."""
+def throughput_over(rival: str = "", half: bool = False, part: str = CONVOLUTIONAL) -> Callable[[dict], float]:
+    """Return the measure: images per second of `VAE.fit` over those of the fastest rival whose name begins so.
+
+    Where the rates of the rounds are known, it is the median over rounds: within a round all met the same machine.
+    """
 
     def measure(results: dict) -> float:
         contenders = {
-            name: contender["images per second"]
-            for name, contender in results[CONVOLUTIONAL]["contenders"].items()
-            if ("bfloat16" in name) == half
+            name: contender for name, contender in results[part]["contenders"].items() if ("bfloat16" in name) == half
         }
-        rivals = [rate["median"] for name, rate in contenders.items() if name.startswith(rival)]
+        ours = contenders["VAE.fit, bfloat16" if half else "VAE.fit"]
+        rivals = [
+            contender
+            for name, contender in contenders.items()
+            if name.startswith(rival) and not name.startswith("VAE.fit")
+        ]
         if not rivals:
             raise KeyError(rival)
-        return contenders["VAE.fit, bfloat16" if half else "VAE.fit"]["median"] / max(rivals)
+        return min(_ratio(ours, each) for each in rivals)
 
     return measure
+
+
+def _ratio(ours: dict, theirs: dict) -> float:
+    rounds = [each.get("by round", []) for each in (ours, theirs)]
+    if len(rounds[0]) == len(rounds[1]) > 0:
+        return float(np.median(np.divide(*rounds)))
+    return ours["images per second"]["median"] / theirs["images per second"]["median"]
 
 
 def over_the_fastest_round_of_the_tutorial(results: dict) -> float:
@@ -111,49 +124,59 @@ def import_cost(results: dict) -> float:
     return 100 * (results["imports"]["ours"]["median"] / results["imports"]["theirs"]["median"] - 1)
 
 
-def over_the_source(results: dict) -> float:
-    """Return images per second of `VAE.fit` over those of the graph-era program as its source runs it."""
-    contenders = results[PERCEPTRON]["contenders"]
-    ours, theirs = (contenders[name]["images per second"]["median"] for name in ("VAE.fit", "graph-era program"))
-    return ours / theirs
-
-
 TARGETS = [
+    Target("Time to −157.02 nats: the tutorial's ten epochs, over the fast recipe", "≥", 15, "×", sooner),
+    Target("The same, with ten times the tutorial's fastest epoch", "≥", 15, "×", sooner_than_the_fastest_epochs),
     Target(
-        "Time to −157.02 nats: the tutorial's ten epochs, over the fast recipe",
+        "Lowest test ELBO of five fresh seeds, schedule chosen on validation images",
         "≥",
-        10,
-        "×",
-        sooner,
+        PUBLISHED,
+        " nats",
+        lambda results: min(training["elbo"] for training in results["schedule"]["certified"]),
     ),
     Target(
-        "The same, with ten times the tutorial's fastest epoch",
-        "≥",
-        10,
-        "×",
-        sooner_than_the_fastest_epochs,
-    ),
-    Target(
-        "Lowest test ELBO of the fast recipe, five seeds",
+        "Lowest test ELBO of the fast recipe, seeds 0 to 4",
         "≥",
         PUBLISHED,
         " nats",
         lambda results: float(elbos(results["time-to-result"]["fast"]).min()),
     ),
-    Target("Throughput over the tutorial's loop", "≥", 1.05, "×", throughput_over("tutorial")),
-    Target("The same, fastest round over fastest round", "≥", 1.05, "×", over_the_fastest_round_of_the_tutorial),
-    Target("Throughput over Keras' default fit", "≥", 1.15, "×", throughput_over("Keras")),
-    Target("Throughput over the best float32 PyTorch", "≥", 1.1, "×", throughput_over("PyTorch")),
+    Target("Convolutions, float32: throughput over the best rival", "≥", 1.2, "×", throughput_over()),
+    Target("The same, over the tutorial's loop", "≥", 1.2, "×", throughput_over("tutorial")),
+    Target("The same, fastest round over fastest round", "≥", 1.2, "×", over_the_fastest_round_of_the_tutorial),
+    Target("The same, over Keras' default fit", "≥", 1.2, "×", throughput_over("Keras")),
+    Target("The same, over the best float32 PyTorch", "≥", 1.2, "×", throughput_over("PyTorch")),
     Target("bfloat16: throughput over the best bfloat16 PyTorch", "≥", 1.05, "×", throughput_over("PyTorch", True)),
     Target("bfloat16: test ELBO apart from that of float32, mean of five seeds", "≤", 0.3, " nats", half_precision_gap),
+    Target("Perceptron: throughput over the best rival", "≥", 1.1, "×", throughput_over(part=PERCEPTRON)),
+    Target(
+        "Perceptron: over the graph-era program as its source runs it",
+        "≥",
+        1.6,
+        "×",
+        lambda results: _ratio(*(results[PERCEPTRON]["contenders"][name] for name in ("VAE.fit", "graph-era program"))),
+    ),
     Target(
         "Test ELBO of the tf-cvae network after ten epochs, mean of three seeds",
         "≥",
-        -147.3,
+        -147.0,
         " nats",
-        lambda results: float(elbos(results["epochs"]["improved"]).mean()),
+        lambda results: float(np.mean([training["elbo"] for training in results["ten-epochs"]["test"]])),
     ),
-    Target("Perceptron: throughput over the graph-era program", "≥", 1.8, "×", over_the_source),
+    Target(
+        "Exact log p(x) of 10,000 images on a grid of 256²",
+        "≤",
+        8,
+        " s",
+        lambda results: results["log-likelihoods"]["exact"]["seconds"],
+    ),
+    Target(
+        "log p(x) of 1,000 images by 5,000 samples each",
+        "≤",
+        240,
+        " s",
+        lambda results: results["log-likelihoods"]["by_samples"]["seconds"],
+    ),
     Target(
         "Time by images, 1,000 to 60,000: farthest from a straight line",
         "≤",

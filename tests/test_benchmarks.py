@@ -106,23 +106,38 @@ def test_a_summary_is_the_median_with_the_range():
 def made_up(factor: float) -> dict:
     """Return results in which everything is better by this factor than what is asked for."""
 
-    def rates(names, ours):
-        rates = {name: (ours if name.startswith("VAE.fit") else 100.0) for name in names}
+    def rates(names, ours, **others):
+        rates = {name: (ours if name.startswith("VAE.fit") else 100.0) for name in names} | others
         return {name: {"images per second": {"median": rate, "range": [rate, rate]}} for name, rate in rates.items()}
 
     def training(seconds, elbo):
         return [{"epochs": 10, "seconds": seconds, "fastest epoch": seconds / 10, "elbo": elbo}]
 
     off = (factor - 1) * 10
+    half, best = {"VAE.fit, bfloat16": 105 * factor}, {"PyTorch, fused Adam": 160 / 1.1}
     return {
-        "convolutional-32": {"contenders": rates(measurements.CONVOLUTIONAL, 115 * factor)},
-        "mlp-100": {"contenders": rates(measurements.PERCEPTRON, 180 * factor)},
+        "convolutional-32": {"contenders": rates(measurements.CONVOLUTIONAL, 120 * factor, **half)},
+        "mlp-100": {"contenders": rates(measurements.PERCEPTRON, 160 * factor, **best)},
         "time-to-result": {
-            "tutorial": [training(100.0 * factor, -157.0)] * 5,
+            "tutorial": [training(150.0 * factor, -157.0)] * 5,
             "fast": [training(10.0, targets.PUBLISHED + off)] * 5,
         },
         "half-precision": {"fast": [training(10.0, targets.PUBLISHED + off + 0.3 / factor)] * 5},
-        "epochs": {"improved": [training(100.0, -147.3 + off)] * 3},
+        "epochs": {"improved": [training(100.0, -148.0)] * 3},
+        "schedule": {
+            "candidates": [{"peak": 0.01, "climb": 0.1, "validation": [-156.0, -157.0]}],
+            "chosen": [0.01, 0.1],
+            "certified": [training(10.0, targets.PUBLISHED + off)[0]] * 5,
+        },
+        "ten-epochs": {
+            "validation": {"one": training(100.0, -147.0)[0]},
+            "chosen": "one",
+            "test": [training(100.0, -147.0 + off)[0]] * 3,
+        },
+        "log-likelihoods": {
+            "exact": {"seconds": 8 / factor, "CPU seconds": 16.0},
+            "by_samples": {"seconds": 240 / factor, "CPU seconds": 400.0},
+        },
         "scaling": {
             "seconds": {
                 kind: {str(n): {"median": n * (1 + (0.15 / factor**20 if n == 10 else 0))} for n in (1, 2, 5, 10, 20)}
@@ -148,7 +163,7 @@ def test_what_was_not_measured_is_neither_met_nor_missed():
         del contenders[name]
     verdicts = {row[0]: row[-1] for row in targets.verdicts(results)}
     assert [wish for wish, verdict in verdicts.items() if verdict == "not measured"] == [
-        "Throughput over the best float32 PyTorch",
+        "The same, over the best float32 PyTorch",
         "bfloat16: throughput over the best bfloat16 PyTorch",
     ]
 
@@ -164,11 +179,21 @@ def test_the_best_rival_counts_and_only_in_its_precision():
     assert measure(results) == pytest.approx(before / 2)
 
 
+def test_within_rounds_a_busy_machine_does_not_decide():
+    """The machine was busy in two rounds of three: what counts is how much faster ours was in each."""
+    results = made_up(1.05)
+    contenders = results["mlp-100"]["contenders"]
+    for contender in contenders.values():
+        contender["by round"] = [50.0, 50.0, 100.0]
+    contenders["VAE.fit"]["by round"] = [80.0, 80.0, 130.0]
+    assert targets.throughput_over(part="mlp-100")(results) == pytest.approx(1.6)
+
+
 def test_the_lowest_seed_of_the_fast_recipe_counts():
     results = copy.deepcopy(made_up(1.05))
     results["time-to-result"]["fast"][3] = [{"epochs": 1, "seconds": 10.0, "elbo": -158.0}]
     verdicts = {row[0]: row[-1] for row in targets.verdicts(results)}
-    assert verdicts["Lowest test ELBO of the fast recipe, five seeds"] == "missed"
+    assert verdicts["Lowest test ELBO of the fast recipe, seeds 0 to 4"] == "missed"
 
 
 # --- what is committed ---------------------------------------------------------------------------------------------
@@ -213,7 +238,7 @@ def test_parts_are_measured_one_by_one_and_the_others_stay(monkeypatch, tmp_path
     program.main()
     printed = capsys.readouterr().out
     assert "| ≤ 5 % | 2.00 % | met |" in printed
-    assert printed.count("not measured") == 11
+    assert printed.count("not measured") == len(targets.TARGETS) - 4
     assert set(json.loads(report.RESULTS.read_text())) == {"scaling", "imports", "measured", "machine"}
 
 
@@ -231,7 +256,7 @@ def test_every_machine_has_its_file_and_its_column(monkeypatch, tmp_path):
     head, _, *rows = report.table("machines").splitlines()
     assert head.endswith("| the first | AMD EPYC (2) |")
     (row,) = (row for row in rows if row.startswith("| mlp, ") and "| VAE.fit |" in row)
-    assert row.endswith("| 180, 1.00 of ours | 360, 1.00 of ours, 0.25 s CPU per 1,000 |")
+    assert row.endswith("| 160, 1.00 of ours | 320, 1.00 of ours, 0.25 s CPU per 1,000 |")
 
 
 def test_an_unknown_part_is_refused(monkeypatch, capsys):
