@@ -10,6 +10,7 @@ from sphinx import addnodes
 
 CHAPTERS, NOTATION = "book/chapters/", "book/reference/notation"
 SHORT = 4  # letters: shorter terms, and single common words, are too often meant otherwise
+LETTERS = {"x", "y", "z", "d"}  # that mean the same everywhere; other single letters are often local
 PASSED_OVER = (
     nodes.title, nodes.reference, nodes.literal, nodes.literal_block, nodes.math, nodes.raw, nodes.caption, nodes.table,
     addnodes.pending_xref,
@@ -29,7 +30,8 @@ def symbols(app):
         app.course_symbols = {}
         for row in _rows(app.env.get_doctree(NOTATION)):
             for symbol in row[0].findall(nodes.math):
-                app.course_symbols.setdefault(symbol.astext(), row["ids"][0])
+                if len(symbol.astext()) > 1 or symbol.astext() in LETTERS:
+                    app.course_symbols.setdefault(symbol.astext(), row["ids"][0])
     return app.course_symbols
 
 

@@ -49,3 +49,6 @@
 
 /* A page opened as a file cannot read the others for excerpts: results then have their titles, and no errors. */
 if (location.protocol === "file:" && typeof DOCUMENTATION_OPTIONS !== "undefined") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
+
+/* Formulas in previews, on pages that have the program for formulas. */
+if (typeof tippy !== "undefined") tippy.setDefaultProps({ onShow: ({ popper }) => { window.MathJax?.typesetPromise?.([popper]); } });
