@@ -21,7 +21,7 @@ def main() -> None:
     asked = parser.parse_args().parts or list(PARTS)
     if unknown := set(asked) - set(PARTS):
         parser.error(f"unknown parts: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
-    machine = processors.model()
+    machine = processors.kind()
     path = report.file_of(machine)
     results = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     results["machine"] = machine

@@ -45,6 +45,15 @@ def test_the_settings_differ_in_all_that_moves_last_digits():
     assert [{"X86_V4", "AVX512F"} <= set(s.without) for s in processors.SETTINGS.values()] == [True, True, False]
 
 
+@pytest.mark.parametrize(
+    ("units", "words"), [(["X86_V3", "X86_V4"], "with"), (["AVX2", "AVX512F"], "with"), (["X86_V3"], "without")]
+)
+def test_processors_of_one_name_are_told_apart_by_their_widest_units(monkeypatch, units, words):
+    monkeypatch.setattr(processors, "vector_units", lambda: units)
+    monkeypatch.setattr(processors, "model", lambda: "One Name")
+    assert processors.kind() == f"One Name, {words} AVX-512"
+
+
 def test_examples_are_repeatable_unless_they_are_asked_to_be_fresh():
     assert settings.get_profile("repeatable").derandomize
     assert not settings.get_profile("fresh").derandomize

@@ -81,6 +81,12 @@ def model() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
+def kind() -> str:
+    """Return the name of the processor, and whether it has AVX-512: processors of one name differ in that."""
+    wide = {"X86_V4", "AVX512F"} & set(vector_units())
+    return f"{model()}, {'with' if wide else 'without'} AVX-512"
+
+
 def onednn() -> str:
     """Return whether TensorFlow computes by oneDNN, as its log says: the default depends on the processor."""
     log = subprocess.run(

@@ -54,8 +54,10 @@ class TwoLevelVAE(VAE):
 
     the prior times what the image says.  The bound has a KL for each level,
 
-    .. math:: \log p(x) \ge E_q[\log p(x|z_1)] - \mathrm{KL}(q(z_2|x) \| p(z_2))
-        - E_{q(z_2|x)} \mathrm{KL}(q(z_1|x, z_2) \| p(z_1|z_2)).
+    .. math::
+
+        \log p(x) \ge{} & E_q[\log p(x|z_1)] - \mathrm{KL}(q(z_2|x) \| p(z_2)) \\
+        & - E_{q(z_2|x)} \mathrm{KL}(q(z_1|x, z_2) \| p(z_1|z_2)).
 
     Parameters
     ----------
