@@ -3,12 +3,13 @@
 import copy
 import importlib
 import json
+from typing import ClassVar
 
 import numpy as np
 import pytest
 
 from benchmarks import __main__ as program
-from benchmarks import measurements, report, targets
+from benchmarks import choosing, measurements, report, targets
 from benchmarks.jobs import Job
 from benchmarks.processes import Missing, Process
 
@@ -194,6 +195,67 @@ def test_the_lowest_seed_of_the_fast_recipe_counts():
     results["time-to-result"]["fast"][3] = [{"epochs": 1, "seconds": 10.0, "elbo": -158.0}]
     verdicts = {row[0]: row[-1] for row in targets.verdicts(results)}
     assert verdicts["Lowest test ELBO of the fast recipe, seeds 0 to 4"] == "missed"
+
+
+# --- what is chosen, and how ---------------------------------------------------------------------------------------
+
+
+class FakeTrainer:
+    """Stands for the process: the peak 0.005 with the longest climb is best on validation images, by a little."""
+
+    asked: ClassVar[list] = []
+
+    def __init__(self, *names):
+        pass
+
+    def ask(self, method, *arguments, **options):
+        self.asked.append((method, *arguments, *options.items()))
+        seed, *others = arguments
+        if method == "short":
+            peak, climb, *_ = others
+            return {"seconds": 1.0, "elbo": -150 - 100 * abs(peak - 0.005) + climb + seed / 1e3}, 1.0
+        return {"seconds": 1.0, "elbo": -148 + options.get("landing", False)}, 1.0
+
+    def close(self):
+        pass
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    monkeypatch.setattr(choosing, "Process", FakeTrainer)
+    monkeypatch.setattr(FakeTrainer, "asked", [])
+    return FakeTrainer.asked
+
+
+def test_a_schedule_is_chosen_on_validation_images_and_certified_on_other_seeds(asked):
+    found = choosing.schedule(lambda line: None)
+    assert found["chosen"] == (0.005, max(choosing.CLIMBS))
+    by_test = [call for call in asked if "test" in call]
+    assert [call[1] for call in by_test] == list(choosing.SEEDS["certifying"])
+    assert {call[2:4] for call in by_test} == {found["chosen"]}
+    assert not {call[1] for call in by_test} & {call[1] for call in asked if "test" not in call}
+
+
+def test_of_optimizers_the_best_on_validation_images_sees_the_test_images(asked):
+    found = choosing.ten_epochs(lambda line: None)
+    assert choosing.VARIANTS[found["chosen"]]["landing"]
+    assert [call[1:3] for call in asked if call[2] == "test"] == [
+        (seed, "test") for seed in choosing.SEEDS["ten epochs"]
+    ]
+    assert len([call for call in asked if call[2] == "validation"]) == len(choosing.VARIANTS)
+
+
+def test_validation_images_are_not_trained_on(monkeypatch):
+    monkeypatch.setattr(choosing, "VALIDATION", 200)
+    monkeypatch.setattr(choosing, "SHORT", 64)
+    trainer, lengths = choosing.Trainer(), []
+    monkeypatch.setattr(choosing.VAE, "fit", lambda self, x, **options: lengths.append(len(x)))
+    everything = len(trainer.images)
+    for options in choosing.VARIANTS.values():
+        for judge in ("validation", "test"):
+            assert trainer.ten_epochs(0, judge, epochs=1, **options)["elbo"] < 0
+    assert trainer.short(0, 5e-3, 0.3)["elbo"] < 0
+    assert lengths == [everything - 200, everything] * len(choosing.VARIANTS) + [64]
 
 
 # --- what is committed ---------------------------------------------------------------------------------------------
