@@ -129,6 +129,40 @@ def of_fast(results: dict) -> str:
     return markdown(("Seed", "`tf-cvae-fast`", "The tutorial's ten epochs"), rows)
 
 
+def of_schedule(results: dict) -> str:
+    """Return the validation ELBOs of all schedules, the best first, and the test ELBOs of what was chosen."""
+    found = results["schedule"]
+    order = sorted(found["candidates"], key=lambda each: -sum(each["validation"]))
+    rows = [(f"peak {each['peak']:g}, climb {each['climb']:.0%}", "validation", each["validation"]) for each in order]
+    certified = [training["elbo"] for training in found["certified"]]
+    rows.append(("the first of them, on fresh seeds", "test", certified))
+    return markdown(("Schedule", "Images", "ELBO, by seed"), ((*row, _listed(elbos)) for *row, elbos in rows))
+
+
+def of_ten_epochs(results: dict) -> str:
+    """Return the validation ELBO of every way to train for ten epochs, and the test ELBOs of the best."""
+    found = results["ten-epochs"]
+    order = sorted(found["validation"].items(), key=lambda item: -item[1]["elbo"])
+    rows = [(name, "validation", f"{of['seconds']:.0f} s", _listed([of["elbo"]])) for name, of in order]
+    seconds = " ".join(f"{training['seconds']:.0f}" for training in found["test"]) + " s"
+    rows.append((found["chosen"], "test", seconds, _listed([training["elbo"] for training in found["test"]])))
+    return markdown(("Optimizer and gradient", "Images", "Training", "ELBO, by seed"), rows)
+
+
+def _listed(elbos: list[float]) -> str:
+    return ", ".join(f"{elbo:.2f}" for elbo in elbos).replace("-", "−")
+
+
+def of_log_likelihoods(results: dict) -> str:
+    """Return the seconds, and those of all processors together, that log p(x) takes."""
+    names = {"exact": "10,000 images, a grid of 256² points", "by_samples": "1,000 images, 5,000 samples each"}
+    rows = [
+        (names[key], f"{found['seconds']:.1f} s", f"{found['CPU seconds']:.0f} s")
+        for key, found in results["log-likelihoods"].items()
+    ]
+    return markdown(("", "Seconds", "Of all processors"), rows)
+
+
 def of_scaling(results: dict) -> str:
     """Return seconds by images and by samples of z, and the peak memory."""
     seconds = results["scaling"]["seconds"]
@@ -163,6 +197,9 @@ TABLES = {
     "roofline": of_roofline,
     "quality": of_quality,
     "fast": of_fast,
+    "schedule": of_schedule,
+    "ten-epochs": of_ten_epochs,
+    "log-likelihoods": of_log_likelihoods,
     "scaling": of_scaling,
     "chapters": of_chapters,
     "measured": of_places,
