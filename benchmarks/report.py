@@ -13,7 +13,7 @@ from tools.tables import markdown
 
 RESULTS = Path(__file__).with_name("results.json")
 """What was measured on the machine that the page speaks of; other machines have files beside it, in `machines`."""
-HEAD_OF_TARGETS = ("Target", "Asked for", "Measured", "")
+HEAD_OF_TARGETS = ("Target", "Asked for")
 HEAD_OF_CONTENDERS = ("Contender", "Images per second", "Range", "Before it runs", "Peak memory")
 
 
@@ -47,8 +47,14 @@ def title(job: str) -> str:
 
 
 def of_targets(results: dict) -> str:
-    """Return the table of the targets."""
-    return markdown(HEAD_OF_TARGETS, targets.verdicts(results))
+    """Return the table of the targets, with a column for each machine."""
+    machines = [results, *of_other_machines()]
+    verdicts = [targets.verdicts(machine) for machine in machines]
+    rows = [
+        (*first[:2], *(" ".join(filter(None, verdict[2:])) for verdict in (first, *others)))
+        for first, *others in zip(*verdicts, strict=True)
+    ]
+    return markdown((*HEAD_OF_TARGETS, *(machine.get("machine", "here") for machine in machines)), rows)
 
 
 def of_throughput(results: dict, job: str) -> str:
@@ -208,11 +214,13 @@ TABLES = {
 
 
 def table(name: str, *arguments: str) -> str:
-    """Return a table of what was measured last, or a line that says that it was not."""
-    try:
-        return TABLES[name](results(), *arguments)
-    except KeyError as part:
-        return f"Not measured yet: {part}.\n"
+    """Return a table of what was measured last, first of all on the machine of the page, or say that it was not."""
+    for machine in (results(), *of_other_machines()):
+        try:
+            return TABLES[name](machine, *arguments)
+        except KeyError as error:
+            missing = error
+    return f"Not measured yet: {missing}.\n"
 
 
 def draw(results: dict, path: Path) -> None:
