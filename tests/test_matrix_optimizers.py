@@ -43,6 +43,17 @@ def test_a_step_of_muon_is_nearly_orthogonal_and_as_large_as_one_of_adam(shape):
     assert np.sum((before - after) * (u @ v)) > 0, "it goes down"
 
 
+@each_kernel
+def test_muon_reads_a_kernel_as_a_matrix_and_keeps_its_shape(shape):
+    optimizer, kernel = training.Muon(), tf.constant(gradients(shape, 1)[0])
+    orthogonal = optimizer.zeropower_via_newtonschulz5(kernel, 5)
+    matrix = keras.optimizers.Muon().zeropower_via_newtonschulz5(tf.constant(as_matrix(kernel.numpy()), tf.float32), 5)
+    assert orthogonal.shape == shape
+    np.testing.assert_allclose(as_matrix(orthogonal.numpy()), matrix, atol=1e-6)
+    scaled = optimizer.lr_adjust(orthogonal)
+    np.testing.assert_allclose(scaled / orthogonal, 0.2 * np.sqrt(max(matrix.shape)), rtol=1e-5)
+
+
 def soap_by_definition(weight, steps, rate=0.01, beta_1=0.95, beta_2=0.9, epsilon=1e-8, frequency=2):
     """Return the weights of :class:`SOAP` in double precision."""
     rows, columns = weight.shape
