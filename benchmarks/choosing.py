@@ -21,7 +21,6 @@ SEEDS = {"choosing": (20, 21, 22), "certifying": (30, 31, 32, 33, 34), "ten epoc
 VARIANTS = {
     "Adam, as the recipe": {"peak": 3e-3},
     "Adam, sticking the landing": {"peak": 3e-3, "landing": True},
-    "Adam, sticking the landing, peak 0.005": {"peak": 5e-3, "landing": True},
     "Muon, sticking the landing": {"peak": 3e-3, "landing": True, "optimizer": "muon"},
     "SOAP, sticking the landing": {"peak": 3e-3, "landing": True, "optimizer": "soap"},
 }

@@ -36,6 +36,12 @@ def of_other_machines() -> list[dict]:
     return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
 
 
+def beside(results: dict) -> list[dict]:
+    """Return these results, and those of every other machine."""
+    name = results.get("machine")
+    return [results, *(other for other in of_other_machines() if other["machine"] != name)]
+
+
 def throughputs(results: dict) -> dict:
     """Return what was measured of throughput, by network and batch."""
     return {job: results[job] for job in measurements.JOBS if job in results}
@@ -48,7 +54,7 @@ def title(job: str) -> str:
 
 def of_targets(results: dict) -> str:
     """Return the table of the targets, with a column for each machine."""
-    machines = [results, *of_other_machines()]
+    machines = beside(results)
     verdicts = [targets.verdicts(machine) for machine in machines]
     rows = [
         (*first[:2], *(" ".join(filter(None, verdict[2:])) for verdict in (first, *others)))
@@ -76,7 +82,7 @@ def of_throughput(results: dict, job: str) -> str:
 
 def of_machines(results: dict) -> str:
     """Return images per second on every machine, the share of those of `VAE.fit`, and the processor time, if known."""
-    machines = [results, *of_other_machines()]
+    machines = beside(results)
     rows = [
         (title(job), name, *(_beside(machine, job, name) for machine in machines))
         for job, of in measurements.JOBS.items()
@@ -190,10 +196,11 @@ def of_chapters(results: dict) -> str:
 
 
 def of_places(results: dict) -> str:
-    """Return when, on what and with which versions the parts were measured."""
-    parts = {place: [] for place in results["measured"].values()}
-    for part, place in results["measured"].items():
-        parts[place].append(part)
+    """Return when, on what and with which versions the parts were measured, on every machine."""
+    parts: dict[str, list[str]] = {}
+    for machine in beside(results):
+        for part, place in machine["measured"].items():
+            parts.setdefault(place, []).append(part)
     return markdown(("Parts", "Measured"), ((", ".join(names), place) for place, names in parts.items()))
 
 

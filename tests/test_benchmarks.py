@@ -329,6 +329,7 @@ def test_every_machine_has_its_file_and_its_column(monkeypatch, tmp_path):
     other.write_text(json.dumps({"machine": "AMD EPYC (2)", **faster}))
     head, _, *rows = report.table("machines").splitlines()
     assert head.endswith("| the first | AMD EPYC (2) |")
+    assert report.of_targets(faster | {"machine": "AMD EPYC (2)"}).splitlines()[0].count("AMD EPYC (2)") == 1
     (row,) = (row for row in rows if row.startswith("| mlp, ") and "| VAE.fit |" in row)
     assert row.endswith("| 160, 1.00 of ours | 320, 1.00 of ours, 0.25 s CPU per 1,000 |")
 
