@@ -187,6 +187,7 @@ def test_scripts_of_previews_are_in_the_book(html, pages):
     target, _, row = beta["href"].partition("#")
     entry = pages[(html / "book" / "chapters" / target).resolve()].find("tr", id=row)
     assert "weight of the KL" in entry.get_text()
+    assert "weight of the KL" in beta["aria-label"], "a formula alone gives a link no name"
 
 
 def test_signatures_are_real(pages):

@@ -3,6 +3,7 @@
 Terms are those of the glossary, symbols those of the table of notation, whose rows get a name each.
 """
 
+import html
 import re
 
 from docutils import nodes
@@ -11,6 +12,7 @@ from sphinx import addnodes
 CHAPTERS, NOTATION = "book/chapters/", "book/reference/notation"
 SHORT = 4  # letters: shorter terms, and single common words, are too often meant otherwise
 LETTERS = {"x", "y", "z", "d"}  # that mean the same everywhere; other single letters are often local
+SYMBOL = re.compile(r'<a class="symbol [^"]*" href="[^"#]*#(symbol-\d+)"')
 PASSED_OVER = (
     nodes.title, nodes.reference, nodes.literal, nodes.literal_block, nodes.math, nodes.raw, nodes.caption, nodes.table,
     addnodes.pending_xref,
@@ -33,6 +35,16 @@ def symbols(app):
                 if len(symbol.astext()) > 1 or symbol.astext() in LETTERS:
                     app.course_symbols.setdefault(symbol.astext(), row["ids"][0])
     return app.course_symbols
+
+
+def name_the_links(app, pagename, templatename, context, doctree):
+    """Say to those who listen what a symbol is: a formula alone gives a link no name."""
+    if doctree is None or not pagename.startswith(CHAPTERS):
+        return
+    meanings = {row["ids"][0]: row[2].astext() for row in _rows(app.env.get_doctree(NOTATION))}
+    context["body"] = SYMBOL.sub(
+        lambda found: f'{found[0]} aria-label="{html.escape(meanings[found[1]])}"', context["body"]
+    )
 
 
 def _rows(doctree):
@@ -109,4 +121,5 @@ def setup(app):
     app.connect("doctree-read", name_the_rows)
     app.connect("doctree-resolved", lead_to_glossary)
     app.connect("doctree-resolved", lead_to_notation)
+    app.connect("html-page-context", name_the_links)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
