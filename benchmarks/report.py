@@ -211,6 +211,7 @@ TABLES = {
     "quality": of_quality,
     "fast": of_fast,
     "schedule": of_schedule,
+    "ten-epochs": of_ten_epochs,
     "log-likelihoods": of_log_likelihoods,
     "scaling": of_scaling,
     "chapters": of_chapters,

@@ -285,7 +285,7 @@ def test_tables_have_the_best_first():
     results = made_up(1.0)
     results["schedule"]["candidates"].append({"peak": 0.02, "climb": 0.2, "validation": [-155.0, -156.0]})
     results["ten-epochs"]["validation"]["two"] = {"seconds": 1.0, "elbo": -146.5}
-    first = [of(results).splitlines()[2] for of in (report.of_schedule, report.of_ten_epochs)]
+    first = [report.TABLES[name](results).splitlines()[2] for name in ("schedule", "ten-epochs")]
     assert first[0] == "| peak 0.02, climb 20% | validation | −155.00, −156.00 |"
     assert first[1] == "| two | validation | 1 s | −146.50 |"
     assert "| 1,000 images, 5,000 samples each | 240.0 s | 400 s |" in report.of_log_likelihoods(results)
