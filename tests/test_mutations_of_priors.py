@@ -1,11 +1,10 @@
 """The tests, tested, of learned priors, levels, diffusion and vector quantization."""
 
-import pytest
 import test_diffusion
 import test_priors
 import test_two_level
 import test_vector_quantized
-from mutations import Mutation, check, without_fixtures
+from mutations import Mutation, both_tests_of, without_fixtures
 
 MIXTURE = without_fixtures(test_priors.test_a_mixture_is_that_of_scipy)
 VAMP = without_fixtures(test_priors.test_a_vamp_prior_is_the_mixture_of_the_posteriors_of_its_pseudo_inputs)
@@ -115,13 +114,4 @@ MUTATIONS = [
 ]
 
 
-@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.slip)
-def test_a_slip_is_noticed(mutation, tiny, binary):
-    check(mutation, tiny, binary)
-
-
-@pytest.mark.unmutated
-@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.slip)
-def test_without_the_slip_its_test_passes(mutation, tiny, binary):
-    """Otherwise its failure would say nothing.  `make test` leaves this to the files of the tests themselves."""
-    mutation.test(tiny, binary)
+test_a_slip_is_noticed, test_without_the_slip_its_test_passes = both_tests_of(MUTATIONS)

@@ -2,10 +2,9 @@
 
 from collections.abc import Callable
 
-import pytest
 import test_collapse
 import test_disentanglement
-from mutations import Mutation, check, without_fixtures
+from mutations import Mutation, both_tests_of, without_fixtures
 
 
 def of_images(test: Callable) -> Callable:
@@ -112,13 +111,4 @@ MUTATIONS = [
 ]
 
 
-@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.slip)
-def test_a_slip_is_noticed(mutation, tiny, binary):
-    check(mutation, tiny, binary)
-
-
-@pytest.mark.unmutated
-@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.slip)
-def test_without_the_slip_its_test_passes(mutation, tiny, binary):
-    """Otherwise its failure would say nothing.  `make test` leaves this to the files of the tests themselves."""
-    mutation.test(tiny, binary)
+test_a_slip_is_noticed, test_without_the_slip_its_test_passes = both_tests_of(MUTATIONS)
