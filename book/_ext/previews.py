@@ -26,22 +26,25 @@ def name_the_rows(app, doctree):
             row["ids"] = [f"symbol-{number}"]
 
 
-def symbols(app):
-    """Return the symbols of the table of notation, each with the id of its row."""
-    if not hasattr(app, "course_symbols"):
-        app.course_symbols = {}
+def notation(app):
+    """Return two mappings of the table of notation: from symbols to ids of rows, and from these to what they say."""
+    if not hasattr(app, "course_notation"):
+        rows, meanings = {}, {}
         for row in _rows(app.env.get_doctree(NOTATION)):
+            (name,) = row["ids"]
+            meanings[name] = row[2].astext()
             for symbol in row[0].findall(nodes.math):
                 if len(symbol.astext()) > 1 or symbol.astext() in LETTERS:
-                    app.course_symbols.setdefault(symbol.astext(), row["ids"][0])
-    return app.course_symbols
+                    rows.setdefault(symbol.astext(), name)
+        app.course_notation = rows, meanings
+    return app.course_notation
 
 
 def name_the_links(app, pagename, templatename, context, doctree):
     """Say to those who listen what a symbol is: a formula alone gives a link no name."""
     if doctree is None or not pagename.startswith(CHAPTERS):
         return
-    meanings = {row["ids"][0]: row[2].astext() for row in _rows(app.env.get_doctree(NOTATION))}
+    _, meanings = notation(app)
     context["body"] = SYMBOL.sub(
         lambda found: f'{found[0]} aria-label="{html.escape(meanings[found[1]])}"', context["body"]
     )
@@ -55,14 +58,14 @@ def lead_to_notation(app, doctree, docname):
     """Link the first mention of each symbol that stands by itself in running text."""
     if not docname.startswith(CHAPTERS):
         return
-    left = dict(symbols(app))
-    notation = app.builder.get_relative_uri(docname, NOTATION)
+    left = dict(notation(app)[0])
+    page = app.builder.get_relative_uri(docname, NOTATION)
     for paragraph in list(doctree.findall(nodes.paragraph)):
         for symbol in [] if _inside(paragraph, PASSED_OVER) else list(paragraph.findall(nodes.math)):
             if symbol.astext() in left and not _inside(symbol.parent, PASSED_OVER):
                 row = left[symbol.astext()]
                 left = {each: place for each, place in left.items() if place != row}
-                link = nodes.reference("", "", internal=True, refuri=f"{notation}#{row}", classes=["symbol"])
+                link = nodes.reference("", "", internal=True, refuri=f"{page}#{row}", classes=["symbol"])
                 symbol.parent.replace(symbol, link)
                 link += symbol
 
