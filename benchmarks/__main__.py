@@ -6,7 +6,7 @@ import importlib.metadata
 import json
 from pathlib import Path
 
-from benchmarks import report
+from benchmarks import figure, report
 from benchmarks.measurements import JOBS, PARTS
 from tools import processors
 
@@ -34,7 +34,7 @@ def main() -> None:
     print(report.of_targets(results))
     print(report.of_chapters(results))
     if set(asked) & set(JOBS) and path == report.RESULTS:  # the figure is of the machine that the page speaks of
-        report.draw(results, FIGURE)
+        figure.draw(results, FIGURE)
 
 
 def place() -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from benchmarks import choosing
+from benchmarks import anatomy, choosing, workers
 from benchmarks.jobs import Job
 from benchmarks.processes import Missing, Process
 
@@ -214,6 +214,7 @@ JOBS = {
 """Networks and batches whose throughput is measured; a step of the perceptron takes so little that all images fit."""
 PARTS = {
     **{name: functools.partial(throughput, job) for name, job in JOBS.items()},
+    "anatomy": functools.partial(anatomy.anatomy, jobs=JOBS),
     "time-to-result": time_to_result,
     "half-precision": half_precision,
     "epochs": epochs,
@@ -221,5 +222,6 @@ PARTS = {
     "ten-epochs": choosing.ten_epochs,
     "log-likelihoods": log_likelihoods,
     "scaling": scaling,
+    "workers": workers.workers,
     "imports": imports,
 }

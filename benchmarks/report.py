@@ -1,13 +1,13 @@
-"""The results as tables in Markdown, and as a figure."""
+"""The results as tables in Markdown."""
 
 import itertools
 import json
 import re
 from pathlib import Path
 
-import matplotlib.pyplot as plt
+import numpy as np
 
-from benchmarks import measurements, targets
+from benchmarks import anatomy, measurements, targets
 from tools import chapters
 from tools.tables import markdown
 
@@ -116,6 +116,16 @@ def of_roofline(results: dict) -> str:
     return markdown(("Network", "Precision", "MFLOP per image", "Matrix products, GFLOP/s", "Share used"), rows)
 
 
+def of_anatomy(results: dict) -> str:
+    """Return the seconds of every piece of a training step, and the median share of those of `VAE.fit` in the round."""
+    rows = []
+    for job, pieces in results["anatomy"].items():
+        whole = np.array(pieces["fit"])
+        shares = [f"{np.median(of):.3f} s, {np.median(of / whole):.0%}" for of in map(np.array, pieces.values())]
+        rows.append((title(job), *shares))
+    return markdown(("Seconds for 1,000 images", *anatomy.PIECES.values()), rows)
+
+
 def of_quality(results: dict) -> str:
     """Return the test ELBO after 1, 2, 5 and 10 epochs, of the tutorial's loop and of the improved recipe."""
 
@@ -175,6 +185,16 @@ def of_log_likelihoods(results: dict) -> str:
     return markdown(("", "Seconds", "Of all processors"), rows)
 
 
+def of_workers(results: dict) -> str:
+    """Return images per second of every layout of workers and threads, and the gain within rounds over the first."""
+    rows = []
+    for job, rates in results["workers"].items():
+        one = np.array(next(iter(rates.values())))
+        gains = [f"{np.median(rate):,.0f}, {np.median(rate / one):.2f} ×" for rate in map(np.array, rates.values())]
+        rows.append((job, *gains))
+    return markdown(("Images per second", *next(iter(results["workers"].values()))), rows)
+
+
 def of_scaling(results: dict) -> str:
     """Return seconds by images and by samples of z, and the peak memory."""
     seconds = results["scaling"]["seconds"]
@@ -208,12 +228,14 @@ TABLES = {
     "targets": of_targets,
     "throughput": of_throughput,
     "roofline": of_roofline,
+    "anatomy": of_anatomy,
     "quality": of_quality,
     "fast": of_fast,
     "schedule": of_schedule,
     "ten-epochs": of_ten_epochs,
     "log-likelihoods": of_log_likelihoods,
     "scaling": of_scaling,
+    "workers": of_workers,
     "chapters": of_chapters,
     "measured": of_places,
     "machines": of_machines,
@@ -228,27 +250,3 @@ def table(name: str, *arguments: str) -> str:
         except KeyError as error:
             missing = error
     return f"Not measured yet: {missing}.\n"
-
-
-def draw(results: dict, path: Path) -> None:
-    """Draw the throughputs of all contenders, with their ranges."""
-    measured = throughputs(results)
-    heights = [len(of["contenders"]) for of in measured.values()]
-    plt.style.use("vaecourse.house")
-    figure, axes = plt.subplots(
-        len(measured), 1, figsize=(7.2, 0.28 * sum(heights) + 2.2), height_ratios=heights, layout="constrained"
-    )
-    for axis, (job, of) in zip(axes, measured.items(), strict=True):
-        order = sorted(of["contenders"].items(), key=lambda item: item[1]["images per second"]["median"])
-        medians = [contender["images per second"]["median"] for _, contender in order]
-        ranges = [contender["images per second"]["range"] for _, contender in order]
-        errors = [[m - low for m, (low, _) in zip(medians, ranges, strict=True)],
-                  [high - m for m, (_, high) in zip(medians, ranges, strict=True)]]  # fmt: skip
-        colors = ["C0" if name.startswith("VAE.fit") else "0.7" for name, _ in order]
-        axis.barh([name for name, _ in order], medians, xerr=errors, color=colors, error_kw={"elinewidth": 1})
-        axis.set_title(title(job))
-        axis.grid(visible=False, axis="y")
-    axes[-1].set_xlabel("images per second")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
-    plt.close(figure)

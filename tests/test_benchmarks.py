@@ -3,13 +3,14 @@
 import copy
 import importlib
 import json
+import subprocess
 from typing import ClassVar
 
 import numpy as np
 import pytest
 
 from benchmarks import __main__ as program
-from benchmarks import choosing, measurements, report, targets
+from benchmarks import choosing, figure, measurements, report, targets, workers
 from benchmarks.jobs import Job
 from benchmarks.processes import Missing, Process
 
@@ -258,6 +259,57 @@ def test_validation_images_are_not_trained_on(monkeypatch):
     assert lengths == [everything - 200, everything] * len(choosing.VARIANTS) + [64]
 
 
+# --- pieces of a step ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("network", JOBS)
+def test_only_whole_steps_change_weights_and_every_piece_sees_every_batch(monkeypatch, network):
+    from benchmarks.anatomy import PIECES, Anatomy
+
+    anatomy = Anatomy(JOBS[network])
+    batches = JOBS[network].images // JOBS[network].batch_size
+    changed = {}
+    for piece in PIECES:
+        before = anatomy.vae.decoder.get_weights()
+        assert anatomy.seconds(piece) > 0
+        after = anatomy.vae.decoder.get_weights()
+        changed[piece] = any((one != other).any() for one, other in zip(before, after, strict=True))
+    assert changed == {"networks": False, "objective": False, "step": True, "fit": True}
+    assert [int(loop()) for loop in anatomy.loops.values()] == [batches] * 3
+
+
+def test_shares_of_pieces_are_taken_within_rounds():
+    pieces = {"networks": [0.1, 0.2, 0.3], "objective": [0.1, 0.3, 0.3], "step": [0.15, 0.4, 0.3], "fit": [0.2, 0.4, 1.0]}
+    row = report.of_anatomy({"anatomy": {"mlp-100": pieces}}).splitlines()[2]
+    assert row == "| mlp, batches of 100 | 0.200 s, 50% | 0.300 s, 50% | 0.300 s, 75% | 0.400 s, 100% |"
+
+
+# --- processes -----------------------------------------------------------------------------------------------------
+
+
+def test_layouts_of_workers_take_turns_with_as_many_threads_as_they_say(monkeypatch):
+    asked = []
+
+    def run(command, env, **options):
+        count, threads = (next(a for a in command if "workers" in a).split("=")[1], env["TF_NUM_INTRAOP_THREADS"])
+        asked.append((count, threads))
+        return subprocess.CompletedProcess(command, 0, f"epochs\n{100 * len(asked)} images per second, after", "")
+
+    monkeypatch.setattr(workers.subprocess, "run", run)
+    found = workers.workers(lambda line: None, repetitions=2)
+    assert asked == [("1", "1"), ("2", "1"), ("1", "2")] * 2 * len(workers.JOBS)
+    assert next(iter(found.values())) == dict(zip(workers.LAYOUTS, ([100, 400], [200, 500], [300, 600]), strict=True))
+    row = report.of_workers({"workers": found}).splitlines()[2]
+    assert row == "| convolutional, batches of 128 | 250, 1.00 × | 350, 1.62 × | 450, 2.25 × |"
+
+
+def test_a_run_without_a_rate_is_an_error(monkeypatch):
+    ended = subprocess.CompletedProcess([], 1, "", "no address")
+    monkeypatch.setattr(workers.subprocess, "run", lambda *arguments, **options: ended)
+    with pytest.raises(RuntimeError, match=r"distributed\.py ended with exit code 1: no address"):
+        workers.rate(1, workers=2)
+
+
 # --- what is committed ---------------------------------------------------------------------------------------------
 
 
@@ -298,7 +350,7 @@ def test_a_table_of_what_was_not_measured_says_so(monkeypatch, tmp_path):
 
 
 def test_the_figure_is_drawn_from_what_was_measured(tmp_path):
-    report.draw(RESULTS, tmp_path / "speed" / "throughput.png")
+    figure.draw(RESULTS, tmp_path / "speed" / "throughput.png")
     assert (tmp_path / "speed" / "throughput.png").stat().st_size > 10_000
     assert program.FIGURE.exists()
 
