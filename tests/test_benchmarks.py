@@ -279,7 +279,12 @@ def test_only_whole_steps_change_weights_and_every_piece_sees_every_batch(monkey
 
 
 def test_shares_of_pieces_are_taken_within_rounds():
-    pieces = {"networks": [0.1, 0.2, 0.3], "objective": [0.1, 0.3, 0.3], "step": [0.15, 0.4, 0.3], "fit": [0.2, 0.4, 1.0]}
+    pieces = {
+        "networks": [0.1, 0.2, 0.3],
+        "objective": [0.1, 0.3, 0.3],
+        "step": [0.15, 0.4, 0.3],
+        "fit": [0.2, 0.4, 1.0],
+    }
     row = report.of_anatomy({"anatomy": {"mlp-100": pieces}}).splitlines()[2]
     assert row == "| mlp, batches of 100 | 0.200 s, 50% | 0.300 s, 50% | 0.300 s, 75% | 0.400 s, 100% |"
 
