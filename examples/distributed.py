@@ -62,7 +62,6 @@ def free_ports(count: int) -> list[int]:
 def work(options: argparse.Namespace) -> None:
     """Train as one of the workers that TF_CONFIG lists."""
     sys.path.insert(0, str(Path(__file__).parents[1]))  # for who has the repository, and has not installed it
-    import vaecourse
 
     # isort: split
     import keras
