@@ -39,8 +39,8 @@ JUSTIFIED = Path(__file__).with_name("justified.json")
 
 def measure(options: argparse.Namespace, before: dict[str, Any], say: Callable[[str], None]) -> dict[str, Any]:
     """Try a sample of mutants, and add it to those of the same sources and of other seeds."""
-    now = commit()
-    kept = before.get("mutants", []) if before.get("sources") == digest_of_sources() else []
+    now, sources = commit(), digest_of_sources()
+    kept = before.get("mutants", []) if before.get("sources") == sources else []
     end = time.monotonic() + 60 * options.minutes
     with tempfile.TemporaryDirectory() as folder:
         copies = [Path(folder, f"copy{number}") for number in range(options.workers)]
@@ -61,7 +61,7 @@ def measure(options: argparse.Namespace, before: dict[str, Any], say: Callable[[
             list(executor.map(work, copies))
         covering.confirm(copies[0], tried)
     found = summary([*kept, *tried], sum(map(len, sites.values())) if sites else 0)
-    return {**found, "commit": now, "sources": digest_of_sources(), "seeds": _seeds(before, kept, options.seed)}
+    return {**found, "commit": now, "sources": sources, "seeds": _seeds(before, kept, options.seed)}
 
 
 def summary(mutants: list[dict[str, Any]], population: int) -> dict[str, Any]:
