@@ -173,5 +173,5 @@ def test_a_damaged_file_is_noticed_where_it_is_read(damage, form, x, tmp_path):
         file.write_bytes((other / f"00001.{form}").read_bytes())
     else:
         file.write_bytes(pickle.dumps({"x": x}))
-    with pytest.raises(tf.errors.OpError, match=r"00002|corrupted|truncated"):
+    with pytest.raises(tf.errors.OpError, match="00002"):
         list(data.stream(folder, 4))

@@ -195,12 +195,34 @@ Reader = Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]
 
 
 def _read_npz(arrays: dict[str, tuple], counts: list[int]) -> Reader:
-    def load(path: bytes, file: int) -> list[np.ndarray]:
+    def load(path: str) -> list[np.ndarray]:
+        with np.load(path, allow_pickle=False) as archive:
+            return [archive[name] for name in arrays]
+
+    return _reader(load, "npz file", arrays, counts)
+
+
+def _read_records(arrays: dict[str, tuple], counts: list[int]) -> Reader:
+    features = {name: tf.io.FixedLenFeature((), tf.string) for name in arrays}
+
+    def load(path: str) -> list[np.ndarray]:
+        most = tf.cast(tf.int32.max, tf.int64)
+        records = tf.data.Dataset.get_single_element(tf.data.TFRecordDataset(path).batch(most))
+        parsed = tf.io.parse_example(records, features)
+        flat = {name: tf.io.decode_raw(parsed[name], dtype) for name, (_, dtype) in arrays.items()}
+        return [tf.reshape(flat[name], (-1, *shape)).numpy() for name, (shape, _) in arrays.items()]
+
+    return _reader(load, "file of records", arrays, counts)
+
+
+def _reader(load: Callable[[str], list[np.ndarray]], kind: str, arrays: dict[str, tuple], counts: list[int]) -> Reader:
+    """Return what reads a file in a data set, and names it where it is damaged or holds something else."""
+
+    def checked(path: bytes, file: int) -> list[np.ndarray]:
         try:
-            with np.load(path.decode(), allow_pickle=False) as archive:
-                loaded = [archive[name] for name in arrays]
+            loaded = load(path.decode())
         except Exception as error:  # damaged bytes fail in a dozen ways
-            raise ValueError(f"{path.decode()} is not a sound npz file with {', '.join(arrays)} ({error})") from error
+            raise ValueError(f"{path.decode()} is not a sound {kind} with {', '.join(arrays)} ({error})") from error
         found = [(list(array.shape), array.dtype.name) for array in loaded]
         expected = [([counts[file], *shape], dtype) for shape, dtype in arrays.values()]
         if found != expected:
@@ -208,27 +230,10 @@ def _read_npz(arrays: dict[str, tuple], counts: list[int]) -> Reader:
         return loaded
 
     def read(path: tf.Tensor, file: tf.Tensor) -> dict[str, tf.Tensor]:
-        loaded = tf.numpy_function(load, [path, file], [dtype for _, dtype in arrays.values()], stateful=False)
+        loaded = tf.numpy_function(checked, [path, file], [dtype for _, dtype in arrays.values()], stateful=False)
         return {
             name: tf.ensure_shape(array, (None, *shape))
             for array, (name, (shape, _)) in zip(loaded, arrays.items(), strict=True)
-        }
-
-    return read
-
-
-def _read_records(arrays: dict[str, tuple], counts: list[int]) -> Reader:
-    features = {name: tf.io.FixedLenFeature((), tf.string) for name in arrays}
-
-    def read(path: tf.Tensor, file: tf.Tensor) -> dict[str, tf.Tensor]:
-        most = tf.cast(tf.int32.max, tf.int64)
-        records = tf.data.Dataset.get_single_element(tf.data.TFRecordDataset(path).batch(most))
-        right = tf.debugging.Assert(tf.shape(records)[0] == tf.gather(counts, file), [path, "has another length"])
-        with tf.control_dependencies([right]):
-            parsed = tf.io.parse_example(records, features)
-        return {
-            name: tf.reshape(tf.io.decode_raw(parsed[name], dtype), (-1, *shape))
-            for name, (shape, dtype) in arrays.items()
         }
 
     return read
