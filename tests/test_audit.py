@@ -506,3 +506,9 @@ def test_likelihood_and_scale_of_a_prober(sigma2):
 
 def test_sums_are_over_all_but_the_batch():
     assert probing.summed(np.ones((3, 4, 5, 2))).tolist() == [10.0] * 3
+
+
+@pytest.mark.parametrize(("sigma", "flaw"), [(0.0, ""), (1e-9, ""), (1e-2, "no noise is added")])
+def test_noise_that_is_lost_in_the_rounding_of_the_mean_is_not_missing(sigma, flaw):
+    eps = np.ones((4, 2), np.float32)
+    assert samplers._flaw_of_the_noise(0 * eps, eps, sigma, rounding=1e-6) == flaw

@@ -392,3 +392,9 @@ def test_conditions_have_the_shape_that_the_prior_takes_and_proposals_have_two_n
     assert set(measures.conditional.PROPOSALS) == {"posterior", "prior"}
     with pytest.raises(ValueError, match="'posterior' or 'prior' for proposal, got 'encoder'"):
         measures.conditional_log_likelihood(completing(), x, 2, proposal="encoder")
+
+
+def test_samples_are_those_of_the_seed_zero_unless_another_one_is_asked_for():
+    vae, y = of_digits(), np.arange(3)
+    np.testing.assert_array_equal(vae.sample(3, y=y), vae.sample(3, 0, y))
+    assert np.abs(vae.sample(3, y=y) - vae.sample(3, 1, y)).max() > 1e-3
