@@ -8,6 +8,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from tools import processors
+
 PROGRAM = Path(__file__).parents[1] / "examples" / "distributed.py"
 LAYOUTS = {"one worker, one thread": (1, 1), "two workers, one thread each": (2, 1), "one worker, two threads": (1, 2)}
 """Workers, and threads of each."""
@@ -35,8 +37,7 @@ def workers(say: Callable, repetitions: int = 3) -> dict:
 
 def rate(threads: int, **options) -> float:
     """Return the images per second of one run of the program on MNIST, after the first of three epochs."""
-    names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
-    environment = {**os.environ, **dict.fromkeys(names, str(threads)), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment = {**os.environ, **processors.threads(threads), "TF_CPP_MIN_LOG_LEVEL": "3"}
     with tempfile.TemporaryDirectory() as folder:
         arguments = {**options, "data": "mnist", "epochs": 3, "folder": folder}
         command = [sys.executable, str(PROGRAM), *(f"--{name}={value}" for name, value in arguments.items())]

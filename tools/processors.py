@@ -37,7 +37,8 @@ class Setting:
         return self.variables | ({"NPY_DISABLE_CPU_FEATURES": disabled} if disabled else {})
 
 
-def _threads(count: int) -> dict[str, str]:
+def threads(count: int) -> dict[str, str]:
+    """Return the variables by which TensorFlow and its libraries use so many threads."""
     names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
     return dict.fromkeys(names, str(count))
 
@@ -45,12 +46,12 @@ def _threads(count: int) -> dict[str, str]:
 SETTINGS = {
     "sse41": Setting(
         "an old processor, one thread",
-        {"TF_ENABLE_ONEDNN_OPTS": "1", "ONEDNN_MAX_CPU_ISA": "SSE41", **_threads(1)},
+        {"TF_ENABLE_ONEDNN_OPTS": "1", "ONEDNN_MAX_CPU_ISA": "SSE41", **threads(1)},
         AVX512 + AVX2,
     ),
     "avx2": Setting(
         "a processor without AVX-512, two threads",
-        {"TF_ENABLE_ONEDNN_OPTS": "1", "ONEDNN_MAX_CPU_ISA": "AVX2", **_threads(2)},
+        {"TF_ENABLE_ONEDNN_OPTS": "1", "ONEDNN_MAX_CPU_ISA": "AVX2", **threads(2)},
         AVX512,
     ),
     "plain": Setting(
