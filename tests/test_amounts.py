@@ -45,6 +45,43 @@ def test_what_is_no_count_is_refused_by_all_that_count(wrong, small):
             call()
 
 
+@pytest.mark.parametrize("wrong", NO_COUNTS, ids=repr)
+def test_what_is_no_number_of_latents_is_refused_by_all_networks(wrong):
+    for build in (networks.convolutional, networks.pooled, networks.mlp, networks.mlp_with_classifier):
+        with pytest.raises(ValueError, match="expected at least one latent, got"):
+            build(wrong)
+    with pytest.raises(ValueError, match="expected at least one latent, got"):
+        models.residual_networks(wrong, (8, 8), (8, 8, 1))
+    with pytest.raises(ValueError, match="expected at least one latent, got"):
+        measures.prior_norm(wrong)
+
+
+@pytest.mark.parametrize("wrong", [-1e-5, float("nan"), float("inf"), "seven", [], {}], ids=repr)
+def test_what_is_no_floor_of_a_variance_is_refused(wrong):
+    with pytest.raises(ValueError, match="expected a finite variance floor"):
+        networks.mlp(2, variance_floor=wrong)
+
+
+@pytest.mark.parametrize("wrong", [(8, 8), (8, 8, 0), (8, 8.0, 1), 8, None, "abc", [4, 4, float("nan")]], ids=repr)
+def test_what_is_no_shape_of_images_is_refused(wrong):
+    with pytest.raises(ValueError, match=r"expected an image shape \(height, width, channels\), got"):
+        amounts.image_shape(wrong)
+    with pytest.raises(ValueError, match="expected an image shape"):
+        networks.mlp(2, image_shape=wrong)
+
+
+def test_a_shape_of_images_is_returned_and_its_multiples_are_asked_for():
+    assert amounts.image_shape([8, np.int64(12), 3], multiple=4) == (8, 12, 3)
+    with pytest.raises(ValueError, match=r"multiples of 8, got \(8, 12, 3\)"):
+        amounts.image_shape((8, 12, 3), multiple=8)
+
+
+@pytest.mark.parametrize("shape", [(), (6,), (6, 3, 1)])
+def test_weights_without_a_row_for_every_sample_are_refused(shape):
+    with pytest.raises(ValueError, match=r"expected log-weights of shape \(samples, n\), got"):
+        measures.importance_bounds(np.zeros(shape), [1])
+
+
 @pytest.mark.parametrize("wrong", NO_SEEDS, ids=repr)
 def test_what_is_no_seed_is_refused_by_all_that_draw(wrong, small):
     x = np.zeros((3, 4, 4, 1), np.float32)

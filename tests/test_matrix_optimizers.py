@@ -148,3 +148,13 @@ def test_layers_that_are_excluded_are_trained_by_adam():
     vae.fit(np.ones((16, 8, 8, 1), np.float32), batch_size=16, verbose=0)
     sizes = np.abs(before - vae.encoder.get_weights()[0])
     np.testing.assert_allclose(sizes[sizes > 1e-6], 0.01, rtol=1e-2)
+
+
+@pytest.mark.parametrize("names", [[], ["Wide"], ["wide"], ["^narrow/"], ["embed", "Wide/k"]], ids=repr)
+def test_the_names_of_layers_are_read_as_keras_reads_them(names):
+    widths = {"Wide": 4, "narrow": 3, "embedding_of_what": 2}
+    built = keras.Sequential([keras.Input((5,)), *(keras.layers.Dense(width, name=n) for n, width in widths.items())])
+    ours, theirs = (each.Muon(exclude_layers=names) for each in (training, keras.optimizers))
+    by_adam = [ours._should_use_adamw(layer.kernel) for layer in built.layers]
+    assert by_adam == [theirs._should_use_adamw(layer.kernel) for layer in built.layers]
+    assert by_adam[2]

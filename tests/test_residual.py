@@ -100,7 +100,7 @@ def test_equal_weights_leave_a_grid_by_transposed_convolutions_and_none_by_resiz
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"latent_dim": 0}, "at least one latent, got latent_dim=0"),
+        ({"latent_dim": 0}, "at least one latent, got 0"),
         ({"filters": (4,)}, r"two positive numbers of filters, got \(4,\)"),
         ({"filters": (4, 0)}, "two positive numbers of filters"),
         ({"blocks": -1}, "0 or more blocks, got -1"),

@@ -88,7 +88,7 @@ def images(
 
 def _spoiled(shape: tuple[int, ...], dtype: str, value: float, row: int) -> Wrong:
     array = np.zeros(shape, dtype)
-    array[row].flat[-1] = value
+    array.reshape(len(array), -1)[row, -1] = value
     return Wrong(f"a pixel of {value:.3g}", array, (f"{array.max():g}"[:4], f"{array.min():g}"[:4], "finite", "nan"))
 
 

@@ -46,6 +46,23 @@ def amount(value: Any, what: str, least: float = -math.inf, most: float = math.i
     return float(value)
 
 
+def image_shape(shape: Any, multiple: int = 1) -> tuple[int, int, int]:
+    """Return a shape of images, (height, width, channels).
+
+    Raises
+    ------
+    ValueError
+        If it is none, or height or width is no multiple of `multiple`.
+    """
+    sizes = tuple(shape) if isinstance(shape, list | tuple) else ()
+    if len(sizes) != 3 or not all(isinstance(size, Integral) and int(size) >= 1 for size in sizes):
+        raise ValueError(f"expected an image shape (height, width, channels), got {shape!r}")
+    height, width, channels = map(int, sizes)
+    if height % multiple or width % multiple:
+        raise ValueError(f"expected height and width in multiples of {multiple}, got {height, width, channels}")
+    return height, width, channels
+
+
 def reals(values: Any, what: str) -> np.ndarray:
     """Return an array of real numbers as it is.
 

@@ -115,9 +115,12 @@ def importance_bounds(log_weights: np.ndarray, sizes: Iterable[int]) -> dict[int
     Raises
     ------
     ValueError
-        If a size is not from 1 to the number of samples, or a weight is NaN or infinite.
+        If the log-weights are not of the shape `(samples, n)`, one is NaN or infinite, or a size is not from 1 to the
+        number of samples.
     """
     log_weights = amounts.reals(log_weights, "log-weights")
+    if log_weights.ndim != 2:
+        raise ValueError(f"expected log-weights of shape (samples, n), got {log_weights.shape}")
     if np.isnan(log_weights).any() or np.isposinf(log_weights).any():
         raise ValueError("expected log-weights that are finite, or −inf; got NaN or inf")
     samples = len(log_weights)

@@ -6,6 +6,8 @@ import numpy as np
 from scipy import spatial, special
 from scipy.sparse import coo_array, csgraph
 
+from vaecourse.data import amounts
+
 
 def prior_norm(latent_dim: int) -> tuple[float, float]:
     r"""Return mean and standard deviation of ‖z‖ for z ~ N(0, I) in d dimensions.
@@ -18,8 +20,7 @@ def prior_norm(latent_dim: int) -> tuple[float, float]:
     ValueError
         If there is no latent.
     """
-    if latent_dim < 1:
-        raise ValueError(f"expected at least one latent, got {latent_dim}")
+    latent_dim = amounts.count(latent_dim, "latent")
     mean = math.sqrt(2) * math.exp(special.gammaln((latent_dim + 1) / 2) - special.gammaln(latent_dim / 2))
     return mean, math.sqrt(latent_dim - mean**2)
 

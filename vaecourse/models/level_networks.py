@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import keras
 from keras import layers
 
-from vaecourse.data import IMAGE_SHAPE
+from vaecourse.data import IMAGE_SHAPE, amounts
 from vaecourse.models.layers import full_precision
 
 
@@ -91,5 +91,4 @@ def _dense(width: int, seed: int, activation: str | None = None) -> layers.Dense
 def _check(numbers: Sequence[int], image_shape: tuple[int, int, int]) -> None:
     if not numbers or min(numbers) < 1:
         raise ValueError(f"expected at least one layer, and widths of at least one, got {tuple(numbers)}")
-    if len(image_shape) != 3 or min(image_shape) < 1:
-        raise ValueError(f"expected an image shape (height, width, channels), got {image_shape}")
+    amounts.image_shape(image_shape)

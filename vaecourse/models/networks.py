@@ -14,7 +14,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from vaecourse.data import IMAGE_SHAPE
+from vaecourse.data import IMAGE_SHAPE, amounts
 from vaecourse.models.layers import ToOneChannel, Upsampling, VarianceFloor, full_precision
 
 
@@ -41,7 +41,8 @@ def convolutional(
     ValueError
         If there is no latent, or the images cannot be halved twice.
     """
-    _check(latent_dim, image_shape, multiple=4)
+    amounts.count(latent_dim, "latent")
+    amounts.image_shape(image_shape, multiple=4)
     first, second = filters
     encoder = keras.Sequential(
         [
@@ -66,7 +67,8 @@ def pooled(
 
     The output is raw; the rectifier of the source belongs to its likelihood.  For the rest see :func:`convolutional`.
     """
-    _check(latent_dim, image_shape, multiple=4)
+    amounts.count(latent_dim, "latent")
+    amounts.image_shape(image_shape, multiple=4)
     first, second = filters
     encoder = keras.Sequential(
         [
@@ -124,9 +126,12 @@ def mlp(
     Raises
     ------
     ValueError
-        If there is no latent, the shape is not one of images, or a conditional encoder has no classes.
+        If there is no latent, the shape is not one of images, the floor is not a finite number from 0 on, or a
+        conditional encoder has no classes.
     """
-    _check(latent_dim, image_shape)
+    amounts.count(latent_dim, "latent")
+    amounts.image_shape(image_shape)
+    floor = amounts.amount(variance_floor, "variance floor", 0)
     if conditional and not classes:
         raise ValueError("a conditional encoder needs classes, got classes=0")
 
@@ -141,8 +146,8 @@ def mlp(
     for width in hidden:
         features = dense(width, activation=activation)(features)
     parameters = dense(2 * latent_dim, **full_precision())(features)
-    if variance_floor:
-        parameters = VarianceFloor(variance_floor)(parameters)
+    if floor:
+        parameters = VarianceFloor(floor)(parameters)
     encoder = keras.Model([image, *condition] if conditional else image, parameters, name="encoder")
     decoder = keras.Sequential(
         [
@@ -191,7 +196,7 @@ def convolutional_classifier(
 
     In training, half of its last features are dropped at random.
     """
-    _check(1, image_shape, multiple=4)
+    amounts.image_shape(image_shape, multiple=4)
     classifier = keras.Sequential(
         [
             keras.Input(image_shape),
@@ -238,12 +243,3 @@ def _seeded(built: tuple[keras.Model, ...], seed: int | None, deviation: float |
         initializer = glorot if deviation is None else keras.initializers.TruncatedNormal(0.0, deviation, drawn_from)
         kernel.assign(initializer(kernel.shape))
     return built
-
-
-def _check(latent_dim: int, image_shape: tuple[int, int, int], multiple: int = 1) -> None:
-    if latent_dim < 1:
-        raise ValueError(f"expected at least one latent, got latent_dim={latent_dim}")
-    if len(image_shape) != 3 or min(image_shape) < 1:
-        raise ValueError(f"expected an image shape (height, width, channels), got {image_shape}")
-    if image_shape[0] % multiple or image_shape[1] % multiple:
-        raise ValueError(f"expected height and width in multiples of {multiple}, got {image_shape}")

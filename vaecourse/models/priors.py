@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from vaecourse.data import amounts
 from vaecourse.models import likelihoods
 from vaecourse.models.flows import CouplingFlow
 
@@ -133,9 +134,7 @@ class VampPrior(Prior):
     ) -> None:
         super().__init__(latent_dim, **kwargs)
         _at_least_one(components=components)
-        if len(image_shape) != 3 or min(image_shape) < 1:
-            raise ValueError(f"expected an image shape (height, width, channels), got {image_shape}")
-        self.image_shape: tuple[int, ...] = tuple(image_shape)
+        self.image_shape: tuple[int, ...] = amounts.image_shape(image_shape)
         self.components: int = components
         self.seed: int = seed
         shape = (components, *image_shape)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import keras
 from keras import layers
 
+from vaecourse.data import amounts
 from vaecourse.data.names import known
 from vaecourse.models.layers import full_precision
 
@@ -115,13 +116,9 @@ class _Layers:
 
 
 def _check(latent_dim: int, filters: Sequence[int], image_shape: tuple[int, int, int], blocks: int) -> None:
-    if latent_dim < 1:
-        raise ValueError(f"expected at least one latent, got latent_dim={latent_dim}")
+    amounts.count(latent_dim, "latent")
+    amounts.image_shape(image_shape, multiple=_FACTOR)
     if len(filters) != 2 or min(filters) < 1:
         raise ValueError(f"expected two positive numbers of filters, got {tuple(filters)}")
     if blocks < 0:
         raise ValueError(f"expected 0 or more blocks, got {blocks}")
-    if len(image_shape) != 3 or min(image_shape) < 1:
-        raise ValueError(f"expected an image shape (height, width, channels), got {tuple(image_shape)}")
-    if image_shape[0] % _FACTOR or image_shape[1] % _FACTOR:
-        raise ValueError(f"expected height and width in multiples of {_FACTOR}, got {tuple(image_shape)}")

@@ -5,6 +5,7 @@ few directions are steep, many flat.  Both optimizers even them out, at the pric
 a step.  A convolution's kernel `(height, width, in, out)` is read as a matrix of all but its last axis times the last.
 """
 
+import re
 from typing import Any
 
 import keras
@@ -48,8 +49,9 @@ class Muon(keras.optimizers.Muon):
     def _should_use_adamw(self, variable: keras.Variable) -> bool:
         if not _is_kernel(variable):
             return True
-        excluded = [*self.exclude_layers, *(["embedding"] if self.exclude_embeddings else [])]
-        return any(name in variable.path.lower() for name in excluded)
+        if self.exclude_embeddings and "embedding" in variable.path.lower():
+            return True
+        return any(re.search(name, variable.path) for name in self.exclude_layers)
 
     def zeropower_via_newtonschulz5(self, x: tf.Tensor, steps: int) -> tf.Tensor:
         """Return the nearest matrix with orthonormal rows or columns, roughly, in the shape of the kernel."""
