@@ -1,10 +1,12 @@
 """Images in: what is loaded, what is made of it, in which order it comes, and what happens when files are damaged."""
 
 import contextlib
+import gc
 import os
 import pickle
 import pwd
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 
-from vaecourse import course, data
+from vaecourse import VAE, course, data, networks, training
 from vaecourse.data import datasets, names
 
 
@@ -572,6 +574,32 @@ def test_a_variable_step_gives_every_epoch_its_own_order():
     for epoch in (0, 4, 8):
         step.assign(epoch)
         np.testing.assert_array_equal(np.concatenate(list(batches)), data.epoch_order(50, 3, epoch))
+
+
+def test_batches_have_the_structure_of_the_arrays():
+    x = np.arange(20.0)
+    assert next(iter(data.batches(x, 6))).numpy().tolist() == x[:6].tolist()
+    first, (second,) = next(iter(data.batches([x, (x + 1,)], 6)))  # tf.data makes tuples of lists
+    assert (second - first).numpy().tolist() == [1.0] * 6
+    named = next(iter(data.batches({"images": x, "labels": (x + 1, x + 2)}, 6)))
+    assert (named["labels"][1] - named["images"]).numpy().tolist() == [2.0] * 6
+
+
+def test_images_are_released_with_their_batches_without_the_garbage_collector():
+    vae = VAE(*networks.mlp(2, (4,), image_shape=(2, 2, 1), seed=0))
+    vae.compile(training.Adam(1e-3))
+    gc.collect()
+    gc.disable()
+    try:
+        images = tf.zeros((40, 2, 2, 1))
+        held = weakref.ref(images)
+        for batch in data.batches(images, 16, seed=0):
+            assert batch.shape[0]
+        vae.fit(images, epochs=2, verbose=0)
+        del images, batch
+        assert held() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize(

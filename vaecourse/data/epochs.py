@@ -40,8 +40,8 @@ def batches(arrays: Any, batch_size: int, seed: int | None = None, step: int | t
     ValueError
         If there is no image, the lengths differ, or the batch size is not positive.
     """
-    tensors = tf.nest.map_structure(tf.convert_to_tensor, arrays)
-    lengths = {int(tensor.shape[0]) if tensor.shape.rank else 0 for tensor in tf.nest.flatten(tensors)}
+    tensors = tuple(tf.convert_to_tensor(array) for array in tf.nest.flatten(arrays))
+    lengths = {int(tensor.shape[0]) if tensor.shape.rank else 0 for tensor in tensors}
     if len(lengths) != 1 or 0 in lengths:
         raise ValueError(f"expected at least one image and arrays of equal length, got lengths {sorted(lengths)}")
     if not (isinstance(batch_size, Integral) and batch_size >= 1):
@@ -51,17 +51,17 @@ def batches(arrays: Any, batch_size: int, seed: int | None = None, step: int | t
     (n,) = lengths
     count = -(-n // batch_size)
 
-    def order(_: tf.Tensor) -> tf.Tensor:
-        return tf.range(n) if seed is None else epoch_order(n, seed, step)
+    def epoch(*tensors: tf.Tensor) -> tf.data.Dataset:
+        order = tf.range(n) if seed is None else epoch_order(n, seed, step)
 
-    def batch(indices: tf.Tensor, i: tf.Tensor) -> Any:
-        chosen = indices[i * batch_size : (i + 1) * batch_size]
-        return tf.nest.map_structure(lambda tensor: tf.gather(tensor, chosen), tensors)
+        def batch(i: tf.Tensor) -> Any:
+            chosen = order[i * batch_size : (i + 1) * batch_size]
+            return tf.nest.pack_sequence_as(arrays, [tf.gather(tensor, chosen) for tensor in tensors])
 
-    def epoch(indices: tf.Tensor) -> tf.data.Dataset:
-        return tf.data.Dataset.range(count).map(lambda i: batch(indices, i))
+        return tf.data.Dataset.range(count).map(batch)
 
-    dataset = tf.data.Dataset.from_tensors(0).map(order).flat_map(epoch)
+    # what the function captures instead of being given it would live until the garbage collector runs
+    dataset = tf.data.Dataset.from_tensors(tensors).flat_map(epoch)
     options = tf.data.Options()
     options.autotune.enabled = False  # its thread may sleep through the end of an epoch, for as long as the epoch took
     return dataset.apply(tf.data.experimental.assert_cardinality(count)).prefetch(2).with_options(options)
