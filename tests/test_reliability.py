@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import random
 import subprocess
 
@@ -184,6 +185,28 @@ def test_the_numerical_tests_are_those_of_the_other_processors():
     files = flake.numerical_tests()
     assert "tests/test_objectives.py" in files
     assert "tests/test_notebooks.py" not in files
+
+
+def test_rounds_add_up_while_the_sources_are_the_same(monkeypatch):
+    seen = []
+
+    def tested(copy, files, name, seed):
+        assert (copy / files[0]).exists()
+        seen.append((name, seed))
+        return ["t.py::test_x"] if seed == 2 else [], 7
+
+    monkeypatch.setattr(flake, "tested", tested)
+    options = argparse.Namespace(tests=[], rounds=2, workers=1, minutes=math.inf)
+    first = flake.measure(options, {}, lambda line: None)
+    second = flake.measure(options, first, lambda line: None)
+    assert seen == [("sse41", 1), ("avx2", 2), ("plain", 3), ("sse41", 4)]
+    assert second["runs"] == {"sse41": 2, "avx2": 1, "plain": 1}
+    assert second["failures"] == ["t.py::test_x, avx2, seed 2"]
+    assert second["tests"] == 8
+    anew = flake.measure(options, second | {"sources": "others"}, lambda line: None)
+    assert sum(anew["runs"].values()) == 2
+    none = flake.measure(argparse.Namespace(tests=[], rounds=2, workers=2, minutes=-1), {}, lambda line: None)
+    assert sum(none["runs"].values()) == 0
 
 
 # --- wrong arguments and files ---------------------------------------------------------------------------------------

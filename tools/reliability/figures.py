@@ -62,6 +62,13 @@ def commit() -> str:
     return git("rev-parse", "--short=12", "HEAD") + ("+" if changed else "")
 
 
+def digest_of_sources() -> str:
+    """Return the git objects of the module and of its tests: mutants of the same sources add up."""
+    trees = ["HEAD:vaecourse", "HEAD:tests"]
+    called = subprocess.run(["git", "rev-parse", *trees], cwd=ROOT, capture_output=True, text=True, check=True)
+    return " ".join(line[:12] for line in called.stdout.split())
+
+
 def wilson(successes: int, trials: int, z: float = 1.96) -> tuple[float, float]:
     """Return the 95 % interval of a probability by Wilson's score.
 

@@ -5,32 +5,52 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from tools import processors
-from tools.reliability.figures import ROOT
+from tools.reliability.figures import ROOT, digest_of_sources
 
 
 def measure(options: argparse.Namespace, before: dict[str, Any], say: Callable[[str], None]) -> dict[str, Any]:
-    """Run tests in rounds, each under the next setting, and list what failed, with the seed that shows it again."""
-    files = options.tests or numerical_tests()
-    runs, failures, tests = dict.fromkeys(processors.SETTINGS, 0), [], 0
-    for number in range(options.rounds):
-        name = list(processors.SETTINGS)[number % len(processors.SETTINGS)]
-        seed = 1000 * options.seed + number + 1
-        variables = processors.SETTINGS[name].environment(processors.vector_units())
-        environment = {**os.environ, **variables, "HYPOTHESIS_PROFILE": "fresh"}
-        run = subprocess.run(
-            command(files, seed), cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-        )
-        failed, passed = outcome(run.returncode, run.stdout)
-        runs[name] += 1
-        tests = max(tests, passed + len(failed))
-        failures += [f"{each}, {name}, seed {seed}" for each in failed]
-        say(f"round {number + 1} of {options.rounds}, {name}: {passed} passed; failed: {', '.join(failed) or 'none'}")
-    return {"runs": runs, "tests": tests, "files": [Path(file).name for file in files], "failures": failures}
+    """Run tests in rounds, each under the next setting, and list what failed, with the seed that shows it again.
+
+    The rounds are added to those of the same sources, whose seeds they continue.
+    """
+    files, sources = options.tests or numerical_tests(), digest_of_sources()
+    same = (before.get("sources"), before.get("files")) == (sources, [Path(file).name for file in files])
+    runs = dict(before["runs"] if same else dict.fromkeys(processors.SETTINGS, 0))
+    failures, tests = (list(before["failures"]), before["tests"]) if same else ([], 0)
+    first, end = sum(runs.values()), time.monotonic() + 60 * options.minutes
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(options.workers) as executor:
+        copy = Path(folder, "copy")  # nobody changes it while the tests run
+        subprocess.run(["git", "clone", "--quiet", "--shared", str(ROOT), str(copy)], check=True)
+
+        def round_of(number: int) -> tuple[str, int, list[str], int] | None:
+            name, seed = list(processors.SETTINGS)[number % len(processors.SETTINGS)], number + 1
+            return None if time.monotonic() > end else (name, seed, *tested(copy, files, name, seed))
+
+        for done in executor.map(round_of, range(first, first + options.rounds)):
+            if done:
+                name, seed, failed, passed = done
+                runs[name] += 1
+                tests = max(tests, passed + len(failed))
+                failures += [f"{each}, {name}, seed {seed}" for each in failed]
+                say(f"seed {seed}, {name}: {passed} passed; failed: {', '.join(failed) or 'none'}")
+    names = [Path(file).name for file in files]
+    return {"runs": runs, "tests": tests, "files": names, "failures": failures, "sources": sources}
+
+
+def tested(copy: Path, files: Sequence[str], name: str, seed: int) -> tuple[list[str], int]:
+    """Run tests once under a setting; return which failed, and how many passed."""
+    variables = processors.SETTINGS[name].environment(processors.vector_units())
+    environment = {**os.environ, **variables, "HYPOTHESIS_PROFILE": "fresh", "PYTHONPATH": str(copy)}
+    run = subprocess.run(command(files, seed), cwd=copy, env=environment, capture_output=True, text=True, check=False)
+    return outcome(run.returncode, run.stdout)
 
 
 def numerical_tests() -> list[str]:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.reliability import covering
-from tools.reliability.figures import ROOT, commit
+from tools.reliability.figures import ROOT, commit, digest_of_sources
 
 CORE = (
     *(f"vaecourse/models/{name}.py" for name in ("objectives", "likelihoods", "pixels", "flows", "importance")),
@@ -144,13 +144,6 @@ def cosmic_ray(copy: Path, *arguments: str) -> str:
     if called.returncode:
         raise RuntimeError(f"cosmic-ray {' '.join(arguments)} failed: {called.stderr.strip() or called.stdout.strip()}")
     return called.stdout
-
-
-def digest_of_sources() -> str:
-    """Return the git objects of the module and of its tests: mutants of the same sources add up."""
-    trees = ["HEAD:vaecourse", "HEAD:tests"]
-    called = subprocess.run(["git", "rev-parse", *trees], cwd=ROOT, capture_output=True, text=True, check=True)
-    return " ".join(line[:12] for line in called.stdout.split())
 
 
 def _key(mutant: dict[str, Any]) -> tuple:
