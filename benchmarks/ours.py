@@ -3,7 +3,6 @@
 import time
 
 import keras
-import tensorflow as tf
 
 from benchmarks.jobs import Job, prepared
 from vaecourse import VAE, course, measures, recipes, training
@@ -28,7 +27,6 @@ class Contender:
         self.vae = VAE(*job.build(), likelihood, kl=kl, samples=samples)
         keras.config.set_dtype_policy("float32")
         self.vae.compile(training.Adam(job.learning_rate))
-        self.images = tf.constant(job.train_images())
 
     def loss(self) -> float:
         """Return the loss of the job's first batch, weights and noise, in nats."""
@@ -37,7 +35,7 @@ class Contender:
 
     def epoch(self) -> None:
         """Train for an epoch."""
-        self.vae.fit(self.images, batch_size=self.job.batch_size, verbose=0)
+        self.vae.fit(self.job.train_images(), batch_size=self.job.batch_size, verbose=0)
 
 
 class Trainer:

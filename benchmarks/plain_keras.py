@@ -2,7 +2,6 @@
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from benchmarks.jobs import GRAY_CONSTANT, Job
 
@@ -15,7 +14,6 @@ class Contender:
         convolutional = job.network == "convolutional"
         self.model = Plain(*job.build_plain(), sampled_kl if convolutional else analytic_kl)
         self.pixels = cross_entropy if convolutional else squared_error
-        self.images = tf.constant(job.train_images())
         self.model.compile(keras.optimizers.Adam(job.learning_rate), loss=self.pixels)
 
     def loss(self) -> float:
@@ -26,7 +24,8 @@ class Contender:
 
     def epoch(self) -> None:
         """Train for an epoch."""
-        self.model.fit(self.images, self.images, batch_size=self.job.batch_size, verbose=0)
+        images = self.job.train_images()
+        self.model.fit(images, images, batch_size=self.job.batch_size, verbose=0)
 
 
 class Plain(keras.Model):
