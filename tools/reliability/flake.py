@@ -50,7 +50,7 @@ def tested(copy: Path, files: Sequence[str], name: str, seed: int) -> tuple[list
     variables = processors.SETTINGS[name].environment(processors.vector_units())
     environment = {**os.environ, **variables, "HYPOTHESIS_PROFILE": "fresh", "PYTHONPATH": str(copy)}
     run = subprocess.run(command(files, seed), cwd=copy, env=environment, capture_output=True, text=True, check=False)
-    return outcome(run.returncode, run.stdout)
+    return outcome(run.returncode, run.stdout + (run.stderr if run.returncode not in (0, 1) else ""))
 
 
 def numerical_tests() -> list[str]:
@@ -77,5 +77,5 @@ def outcome(code: int, output: str) -> tuple[list[str], int]:
     failed = re.findall(r"^(?:FAILED|ERROR) (\S+?::.*?)(?: - .*)?$", output, re.MULTILINE)
     passed = re.search(r"(\d+) passed", output)
     if code not in (0, 1) or not (failed or passed):
-        raise RuntimeError(f"the tests did not run: {output[-1000:]}")
+        raise RuntimeError(f"the tests did not run, or not to their end; exit code {code}: {output[-3000:]}")
     return failed, int(passed.group(1)) if passed else 0
