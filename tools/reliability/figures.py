@@ -62,8 +62,14 @@ def commit() -> str:
     return git("rev-parse", "--short=12", "HEAD") + ("+" if changed else "")
 
 
+def cloned(copy: Path) -> Path:
+    """Make a copy of what is committed, which nobody changes while it is tested, and return its path."""
+    subprocess.run(["git", "clone", "--quiet", "--shared", str(ROOT), str(copy)], check=True)
+    return copy
+
+
 def digest_of_sources() -> str:
-    """Return the git objects of the module and of its tests: mutants of the same sources add up."""
+    """Return the git objects of the module and of its tests: mutants, and rounds, of the same sources add up."""
     trees = ["HEAD:vaecourse", "HEAD:tests"]
     called = subprocess.run(["git", "rev-parse", *trees], cwd=ROOT, capture_output=True, text=True, check=True)
     return " ".join(line[:12] for line in called.stdout.split())

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tools import processors
-from tools.reliability.figures import ROOT, digest_of_sources
+from tools.reliability.figures import ROOT, cloned, digest_of_sources
 
 
 def measure(options: argparse.Namespace, before: dict[str, Any], say: Callable[[str], None]) -> dict[str, Any]:
@@ -22,13 +22,13 @@ def measure(options: argparse.Namespace, before: dict[str, Any], say: Callable[[
     The rounds are added to those of the same sources, whose seeds they continue.
     """
     files, sources = options.tests or numerical_tests(), digest_of_sources()
-    same = (before.get("sources"), before.get("files")) == (sources, [Path(file).name for file in files])
+    names = [Path(file).name for file in files]
+    same = (before.get("sources"), before.get("files")) == (sources, names)
     runs = dict(before["runs"] if same else dict.fromkeys(processors.SETTINGS, 0))
     failures, tests = (list(before["failures"]), before["tests"]) if same else ([], 0)
     first, end = sum(runs.values()), time.monotonic() + 60 * options.minutes
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(options.workers) as executor:
-        copy = Path(folder, "copy")  # nobody changes it while the tests run
-        subprocess.run(["git", "clone", "--quiet", "--shared", str(ROOT), str(copy)], check=True)
+        copy = cloned(Path(folder, "copy"))
 
         def round_of(number: int) -> tuple[str, int, list[str], int] | None:
             name, seed = list(processors.SETTINGS)[number % len(processors.SETTINGS)], number + 1
@@ -41,7 +41,6 @@ def measure(options: argparse.Namespace, before: dict[str, Any], say: Callable[[
                 tests = max(tests, passed + len(failed))
                 failures += [f"{each}, {name}, seed {seed}" for each in failed]
                 say(f"seed {seed}, {name}: {passed} passed; failed: {', '.join(failed) or 'none'}")
-    names = [Path(file).name for file in files]
     return {"runs": runs, "tests": tests, "files": names, "failures": failures, "sources": sources}
 
 
@@ -72,7 +71,7 @@ def outcome(code: int, output: str) -> tuple[list[str], int]:
     Raises
     ------
     RuntimeError
-        If no test ran.
+        If no test ran, or the run broke off.
     """
     failed = re.findall(r"^(?:FAILED|ERROR) (\S+?::.*?)(?: - .*)?$", output, re.MULTILINE)
     passed = re.search(r"(\d+) passed", output)

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.reliability import covering
-from tools.reliability.figures import ROOT, commit, digest_of_sources
+from tools.reliability.figures import cloned, commit, digest_of_sources
 
 CORE = (
     *(f"vaecourse/models/{name}.py" for name in ("objectives", "likelihoods", "pixels", "flows", "importance")),
@@ -43,9 +43,7 @@ def measure(options: argparse.Namespace, before: dict[str, Any], say: Callable[[
     kept = before.get("mutants", []) if before.get("sources") == sources else []
     end = time.monotonic() + 60 * options.minutes
     with tempfile.TemporaryDirectory() as folder:
-        copies = [Path(folder, f"copy{number}") for number in range(options.workers)]
-        for copy in copies:
-            subprocess.run(["git", "clone", "--quiet", "--shared", str(ROOT), str(copy)], check=True)
+        copies = [cloned(Path(folder, f"copy{number}")) for number in range(options.workers)]
         sites = places(copies[0])
         known = {_key(each) for each in kept}
         chosen = [mutant for mutant in sample(sites, options.seed, options.mutants) if _key(mutant) not in known]
