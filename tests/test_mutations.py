@@ -312,9 +312,8 @@ MUTATIONS = [
     Mutation(
         "labels left in order while images are shuffled",
         "data",
-        "tf.nest.map_structure(lambda tensor: tf.gather(tensor, chosen), tensors)",
-        "tf.nest.map_structure(lambda tensor: tensor[i * batch_size : (i + 1) * batch_size] "
-        "if tensor.shape.rank == 1 else tf.gather(tensor, chosen), tensors)",
+        "[tf.gather(tensor, chosen) for tensor in tensors]",
+        "[tf.gather(tensor, tf.sort(chosen) if tensor.shape.rank == 1 else chosen) for tensor in tensors]",
         without_fixtures(test_data.test_labels_stay_with_their_images),
     ),
     Mutation(
