@@ -6,6 +6,7 @@ again, too.
 """
 
 import contextlib
+import linecache
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ class Mutation:
     original: str
     mutated: str
     test: Callable
+    marks: tuple[pytest.MarkDecorator, ...] = ()
 
 
 def source(module: ModuleType) -> str:
@@ -46,9 +48,15 @@ def namespaces() -> list[dict]:
 
 
 def execute(module: ModuleType, text: str) -> None:
-    """Execute a text as a module, and hand its new classes and functions to all who hold the old ones."""
+    """Execute a text as a module, and hand its new classes and functions to all who hold the old ones.
+
+    AutoGraph compiles functions from their source, so the text is filed where Python looks it up, under a name of its
+    own: the file of that name would be read anew.
+    """
+    file = f"<{module.__name__}>"
+    linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
     old = {name: value for name, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__}
-    exec(compile(text, module.__file__, "exec"), vars(module))
+    exec(compile(text, file, "exec"), vars(module))
     new = {id(value): vars(module)[name] for name, value in old.items()}
     for namespace in namespaces():
         namespace |= {name: new[id(value)] for name, value in namespace.items() if id(value) in new}
@@ -88,7 +96,8 @@ def without_fixtures(test: Callable, *arguments) -> Callable:
 
 def both_tests_of(mutations: list[Mutation]) -> tuple[Callable, Callable]:
     """Return two tests: that every slip is noticed, and that its test passes without it."""
-    each = pytest.mark.parametrize("mutation", mutations, ids=lambda mutation: mutation.slip)
+    marked = [pytest.param(mutation, id=mutation.slip, marks=mutation.marks) for mutation in mutations]
+    each = pytest.mark.parametrize("mutation", marked)
 
     @each
     def test_a_slip_is_noticed(mutation, tiny, binary):

@@ -265,6 +265,7 @@ def test_a_saved_model_is_the_same_when_loaded(binary, tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.half_precision
 def test_in_mixed_precision_the_noise_keeps_its_digits(binary):
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:

@@ -626,6 +626,7 @@ def test_a_head_of_scales_is_saved_with_a_network_that_ends_in_its_likelihood(tm
     assert (loaded.layers[-1].scale, loaded.layers[-1].floor) == ("decoded", 0.05)
 
 
+@pytest.mark.half_precision
 def test_in_mixed_precision_gray_levels_are_computed_with_all_digits(grays):
     before = keras.config.dtype_policy()
     try:

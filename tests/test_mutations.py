@@ -534,6 +534,7 @@ MUTATIONS = [
         "outputs + tf.cast(self.bias, outputs.dtype)",
         "tf.nn.bias_add(outputs, tf.cast(self.bias, outputs.dtype))",
         the_bias_in_half_precision,
+        (pytest.mark.half_precision,),
     ),
     Mutation(
         "squares of the gradient not corrected for their start",

@@ -176,6 +176,7 @@ def test_failures_are_named_and_a_run_without_tests_is_none():
     assert failed[1:] == ["tests/t.py::test_b"]
     assert failed[0].startswith("tests/t.py::test_a[1")
     assert passed == 7
+    assert flake.outcome(-11, "7 passed") == (["the interpreter, by signal 11"], 0)
     for code, said in [(4, "ERROR: not found"), (5, "no tests ran"), (2, "1 passed, Interrupted")]:
         with pytest.raises(RuntimeError, match=f"did not run.* {code}"):
             flake.outcome(code, said)

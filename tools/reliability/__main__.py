@@ -19,7 +19,7 @@ def main(arguments: list[str]) -> None:
     """Measure the parts that were asked for, all by default; the figures of the others stay as they are."""
     parser = argparse.ArgumentParser(prog="python -m tools.reliability", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="part", help=f"of {', '.join(PARTS)}; all by default")
-    parser.add_argument("--seed", type=int, default=0, help="of what is drawn; mutants of further seeds are added")
+    parser.add_argument("--seed", type=int, default=0, help="of what is drawn; mutants of further seeds add up")
     parser.add_argument("--mutants", type=int, default=200, help="how many mutants to try")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="after which no mutant or round begins")
     parser.add_argument("--workers", type=int, default=1, help="how many mutants or rounds to try at once")

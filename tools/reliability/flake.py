@@ -66,13 +66,15 @@ def command(files: Sequence[str], seed: int) -> list[str]:
 
 
 def outcome(code: int, output: str) -> tuple[list[str], int]:
-    """Return which tests failed, and how many passed.
+    """Return which tests failed, and how many passed; an interpreter that crashed is a failure, too.
 
     Raises
     ------
     RuntimeError
-        If no test ran, or the run broke off.
+        If no test ran, or the run was broken off.
     """
+    if code < 0:
+        return [f"the interpreter, by signal {-code}"], 0
     failed = re.findall(r"^(?:FAILED|ERROR) (\S+?::.*?)(?: - .*)?$", output, re.MULTILINE)
     passed = re.search(r"(\d+) passed", output)
     if code not in (0, 1) or not (failed or passed):
