@@ -60,7 +60,7 @@ def code_digest(chapter: nbformat.NotebookNode) -> str:
 
 def module_digests(chapter: nbformat.NotebookNode) -> dict[str, str]:
     """Digest each module of the companion module that a chapter uses, by itself or through other modules."""
-    modules = dependencies.Modules(ROOT)
+    modules = dependencies.modules(ROOT)
     code = "\n".join(cell.source for cell in code_cells(chapter) if "set-up" not in tags(cell))
     used = modules.used_by(ast.parse(code))
     return {name.removeprefix(f"{dependencies.NAME}."): modules.digest(name) for name in used}

@@ -5,6 +5,7 @@ the module of `scale` and no other of that package.  Where code takes a package 
 """
 
 import ast
+import functools
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,38 +14,43 @@ NAME = "vaecourse"
 INIT = "__init__"
 
 
+def modules(root: Path) -> "Modules":
+    """Return the modules of the companion module that a folder holds; what has not changed is parsed only once."""
+    files = {path.relative_to(root).with_suffix("").parts: path for path in sorted((root / NAME).rglob("*.py"))}
+    return _parsed(tuple((".".join(parts), path.read_text(encoding="utf-8")) for parts, path in files.items()))
+
+
+@functools.lru_cache(maxsize=2)
+def _parsed(texts: tuple[tuple[str, str], ...]) -> "Modules":
+    return Modules(dict(texts))
+
+
 class Modules:
     """The modules of the companion module, by their full names; a package's own code is its `__init__`.
 
     Parameters
     ----------
-    root : Path
-        Folder that holds the companion module.
+    texts : dict
+        From the full name of each module to its source.
     """
 
-    def __init__(self, root: Path) -> None:
-        files = {path.relative_to(root).with_suffix("").parts: path for path in sorted((root / NAME).rglob("*.py"))}
-        self.texts = {".".join(parts): path.read_text(encoding="utf-8") for parts, path in files.items()}
-        self.trees = {module: ast.parse(text) for module, text in self.texts.items()}
+    def __init__(self, texts: dict[str, str]) -> None:
+        self.trees = {module: ast.parse(text) for module, text in texts.items()}
         self._bound = {module: self._imported(tree) for module, tree in self.trees.items()}
+        self._named = {module: self._named_in(tree) for module, tree in self.trees.items()}
+        self._digests = {module: _digest(text) for module, text in texts.items()}
 
     def used_by(self, code: ast.AST) -> list[str]:
         """Return the sorted names of the modules that code uses, by itself or through other modules."""
         used, unseen = set(), self._named_in(code)
         while unseen:
             used |= unseen
-            unseen = {name for module in unseen for name in self._named_in(self.trees[module])} - used
+            unseen = {name for module in unseen for name in self._named[module]} - used
         return sorted(used)
 
     def digest(self, module: str) -> str:
         """Digest the code of a module; docstrings, comments and bands, which change no number, are left out."""
-        tree = ast.parse(self.texts[module])
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
-                node.body = node.body[1:]
-            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Band":
-                node.args = []
-        return hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:8]
+        return self._digests[module]
 
     def defined(self, module: str) -> set[str]:
         """Return the names of the classes and functions that a module defines."""
@@ -91,6 +97,16 @@ class Modules:
             elif isinstance(node, ast.Constant) and node.value in self.trees:  # as for `importlib.import_module`
                 bound[node.value.rpartition(".")[2]] = node.value
         return bound
+
+
+def _digest(text: str) -> str:
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:]
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Band":
+            node.args = []
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:8]
 
 
 def _chains(code: ast.AST) -> Iterator[tuple[str, str, str]]:

@@ -59,7 +59,7 @@ class Book:
         self.headings: dict[str, dict[str, Heading]] = {}  # of each page, by slug
         self.labels: dict[str, Place] = {}
         self.wanted: set[tuple[str, str]] = set()  # headings that something links to
-        self._modules = dependencies.Modules(root)
+        self._modules = dependencies.modules(root)
         self._numbers = {name: place.title.partition(". ")[0] for name, place in cards.places().items()}
         self._notebooks = {page for page in self._files if (root / f"{page}.ipynb").exists()}
         self._links: list[tuple[str, str]] = []
