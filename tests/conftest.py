@@ -13,6 +13,8 @@ from vaecourse import data, models, networks
 from vaecourse.data import datasets
 
 matplotlib.use("Agg")
+gc.freeze()  # what the libraries brought is not looked through again at every collection
+gc.set_threshold(100_000, 50, 100)
 settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=40)
 settings.register_profile("fresh", derandomize=False, deadline=None, max_examples=40, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))

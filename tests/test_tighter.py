@@ -81,4 +81,4 @@ def test_the_words_on_the_short_trainings_are_those_of_their_outputs():
     assert set(gains) == {1, 2, 6}
     assert all(of_samples > 2 * abs(of_bound) for of_samples, of_bound in gains.values())
     assert gains[6][0] < gains[2][0] < gains[1][0]
-    assert "In one or two epochs nearly the whole gain is that of the samples" in WORDS
+    assert "In one or two epochs most of the gain is that of the samples" in WORDS

@@ -68,6 +68,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> ModuleType:
-    if name == "plotting":  # the only module that needs matplotlib: imported where it is asked for
+    if name == "plotting":  # it needs matplotlib: imported where it is asked for
         return importlib.import_module("vaecourse.course.plotting")
     raise AttributeError(f"module 'vaecourse' has no attribute {name!r}")

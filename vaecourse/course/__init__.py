@@ -1,6 +1,6 @@
 """What only the course needs: budgets, recipes of the sources, broken models, programs of TensorFlow 1, plots.
 
-`plotting` and `ruler` are imported by whoever draws: they alone need matplotlib and imageio.
+`plotting`, `latent_plots` and `ruler` are imported by whoever draws: they alone need matplotlib and imageio.
 """
 
 from vaecourse.course import digit_graph, graph_era, recipes, specimens
