@@ -35,10 +35,10 @@ class Modules:
     """
 
     def __init__(self, texts: dict[str, str]) -> None:
+        self._texts = texts
         self.trees = {module: ast.parse(text) for module, text in texts.items()}
         self._bound = {module: self._imported(tree) for module, tree in self.trees.items()}
         self._named = {module: self._named_in(tree) for module, tree in self.trees.items()}
-        self._digests = {module: _digest(text) for module, text in texts.items()}
 
     def used_by(self, code: ast.AST) -> list[str]:
         """Return the sorted names of the modules that code uses, by itself or through other modules."""
@@ -50,7 +50,7 @@ class Modules:
 
     def digest(self, module: str) -> str:
         """Digest the code of a module; docstrings, comments and bands, which change no number, are left out."""
-        return self._digests[module]
+        return _digest(self._texts[module])
 
     def defined(self, module: str) -> set[str]:
         """Return the names of the classes and functions that a module defines."""
@@ -99,6 +99,7 @@ class Modules:
         return bound
 
 
+@functools.cache
 def _digest(text: str) -> str:
     tree = ast.parse(text)
     for node in ast.walk(tree):
