@@ -52,6 +52,11 @@ def provenance(command: str, seconds: float) -> dict[str, Any]:
     }
 
 
+def earlier(part: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return when, on what and by which commands the figures were measured that new ones are added to."""
+    return [*part.get("earlier", []), part["measured"]] if "measured" in part else []
+
+
 def commit() -> str:
     """Return the commit of the sources, with a plus sign where the module or its tests differ from it."""
 
@@ -117,14 +122,13 @@ def of_all(figures: dict[str, Any]) -> str:
 
 
 def of_places(figures: dict[str, Any]) -> str:
-    """Return when, of which commit, on what and with which versions each part was measured."""
+    """Return when, of which commit, on what and with which versions each part was measured, in one go or in several."""
     rows = []
     for part in filter(figures.get, SUMMARIES):
-        place = figures[part]["measured"]
-        versions = ", ".join(f"{name} {version}" for name, version in place["versions"].items())
-        minutes = f"{place['seconds'] / 60:.1f} min"
-        part = f"{part}: {place['note']}" if "note" in place else part
-        rows.append((part, place["date"], f"`{place['commit']}`", minutes, place["processor"], versions))
+        for place in earlier(figures[part]):
+            versions = ", ".join(f"{name} {version}" for name, version in place["versions"].items())
+            minutes = f"{place['seconds'] / 60:.1f} min"
+            rows.append((part, place["date"], f"`{place['commit']}`", minutes, place["processor"], versions))
     return markdown(("Part", "Date", "Commit", "Took", "Processor", "Versions"), rows)
 
 

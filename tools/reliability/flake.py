@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tools import processors
-from tools.reliability.figures import ROOT, cloned, digest_of_sources
+from tools.reliability.figures import ROOT, cloned, digest_of_sources, earlier
 
 
 def measure(options: argparse.Namespace, before: dict[str, Any], say: Callable[[str], None]) -> dict[str, Any]:
@@ -41,7 +41,8 @@ def measure(options: argparse.Namespace, before: dict[str, Any], say: Callable[[
                 tests = max(tests, passed + len(failed))
                 failures += [f"{each}, {name}, seed {seed}" for each in failed]
                 say(f"seed {seed}, {name}: {passed} passed; failed: {', '.join(failed) or 'none'}")
-    return {"runs": runs, "tests": tests, "files": names, "failures": failures, "sources": sources}
+    added = {"earlier": earlier(before) if same else [], "sources": sources}
+    return {"runs": runs, "tests": tests, "files": names, "failures": failures, **added}
 
 
 def tested(copy: Path, files: Sequence[str], name: str, seed: int) -> tuple[list[str], int]:

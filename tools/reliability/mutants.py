@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.reliability import covering
-from tools.reliability.figures import cloned, commit, digest_of_sources
+from tools.reliability.figures import cloned, commit, digest_of_sources, earlier
 
 CORE = (
     *(f"vaecourse/models/{name}.py" for name in ("objectives", "likelihoods", "pixels", "flows", "importance")),
@@ -59,7 +59,8 @@ def measure(options: argparse.Namespace, before: dict[str, Any], say: Callable[[
             list(executor.map(work, copies))
         covering.confirm(copies[0], tried)
     found = summary([*kept, *tried], sum(map(len, sites.values())) if sites else 0)
-    return {**found, "commit": now, "sources": sources, "seeds": _seeds(before, kept, options.seed)}
+    added = {"earlier": earlier(before) if kept else [], "seeds": _seeds(before, kept, options.seed)}
+    return {**found, **added, "commit": now, "sources": sources}
 
 
 def summary(mutants: list[dict[str, Any]], population: int) -> dict[str, Any]:
