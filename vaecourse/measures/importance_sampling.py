@@ -114,9 +114,11 @@ def importance_bounds(log_weights: np.ndarray, sizes: Iterable[int]) -> dict[int
 
     Raises
     ------
+    TypeError
+        If the log-weights are no real numbers.
     ValueError
-        If the log-weights are not of the shape `(samples, n)`, one is NaN or infinite, or a size is not from 1 to the
-        number of samples.
+        If the log-weights are not of the shape `(samples, n)`, one is NaN or +∞ (−∞ is a weight of 0), or a size is not
+        from 1 to the number of samples.
     """
     log_weights = amounts.reals(log_weights, "log-weights")
     if log_weights.ndim != 2:
