@@ -400,11 +400,6 @@ def test_too_few_repetitions_are_refused(repetitions):
         measures.gradient_signal_to_noise(linear(), FEW, repetitions)
 
 
-def test_groups_without_another_one_are_refused():
-    with pytest.raises(ValueError, match="at least 2 groups, got 1"):
-        measures.gradient_moments(linear(), FEW, 40, groups=1)
-
-
 # --- the longer trainings -------------------------------------------------------------------------------------------
 
 

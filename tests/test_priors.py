@@ -255,27 +255,6 @@ def test_what_cannot_be_is_refused(build, error, words):
         build()
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_weights_of_a_posterior_that_is_given_are_those_to_the_prior_of_the_model(kind):
-    vae, x = models.PriorVAE(*parts(), a_prior(kind)), pictures(6)
-    own = [part.numpy() for part in vae.posterior_parameters(x)]
-    given = measures.log_weights(vae, x, 20, posterior=own, progress=False)
-    np.testing.assert_allclose(given, measures.log_weights(vae, x, 20, progress=False), rtol=1e-5)
-
-
-def test_posteriors_are_fitted_to_the_prior_of_the_model():
-    prior = models.MixturePrior(D, 1)
-    prior.set_weights([np.full((1, D), 3.0), np.full((1, D), -3.0), np.zeros(1)])
-    vae, x = models.PriorVAE(*parts(), prior), pictures(6)
-    options = {"samples": 64, "evaluation_samples": 400}
-    fitted = measures.fitted_posteriors(vae, x, 300, progress=False, **options)
-    again = measures.fitted_family_elbo(vae, x, fitted[:2], "diagonal", 100, **options)
-    weights = measures.log_weights(vae, x, 400, posterior=fitted[:2], progress=False)
-    error = np.sqrt(2 * (weights.var(axis=0) / 400).mean() / len(x))  # of a difference of two means over images
-    assert abs(np.mean(again - fitted.elbo)) < 4 * error + 0.01
-    assert np.abs(fitted.mean - 3).max() < 1
-
-
 def test_a_closed_form_is_refused_where_it_is_asked_for():
     vae = models.PriorVAE(*parts(), models.MixturePrior(2))
     with pytest.raises(ValueError, match="no closed form"):

@@ -395,7 +395,7 @@ def test_families_that_do_not_exist_or_cannot_be_fitted_are_refused(vae, images)
     with pytest.raises(ValueError, match="family"):
         measures.fitted_family_elbo(vae, images, start, "planar")
     for options in ({"steps": 0}, {"samples": 3}, {"evaluation_samples": 1}):
-        with pytest.raises(ValueError, match="steps ≥ 1, even samples"):
+        with pytest.raises(ValueError, match="steps ≥ 1, and even samples"):
             measures.fitted_family_elbo(vae, images, start, **options)
     with pytest.raises(ValueError, match=r"expected mean and logvar \(12, 3\)"):
         measures.fitted_family_elbo(vae, images, (start[0][:2], start[1]))

@@ -62,8 +62,8 @@ def fitted_family_elbo(
     images = checked_without_labels(vae, images)
     if vae.latent_dim < 2 or steps < 1 or min(samples, evaluation_samples) < 2 or samples % 2:
         raise ValueError(
-            f"expected two latents or more, steps ≥ 1, even samples ≥ 2 and evaluation_samples ≥ 2, got "
-            f"{vae.latent_dim}, steps={steps}, samples={samples}, evaluation_samples={evaluation_samples}"
+            f"expected two latents or more, steps ≥ 1, and even samples, got {vae.latent_dim}, steps={steps}, "
+            f"samples={samples}, evaluation_samples={evaluation_samples}"
         )
     mean, logvar = checked_posterior(vae, images, start)
     n, d = mean.shape

@@ -15,7 +15,7 @@ from vaecourse.measures.batching import (
     specification,
 )
 from vaecourse.measures.estimate import Estimate
-from vaecourse.measures.importance_sampling import log_weights, sampled_kl
+from vaecourse.measures.importance_sampling import log_weights
 from vaecourse.models import VAE, objectives
 
 _BATCH = 50  # images whose posteriors are moved at once
@@ -78,7 +78,6 @@ def fitted_posteriors(
     images = checked_without_labels(vae, images)
     if steps < 1 or samples < 2 or samples % 2:
         raise ValueError(f"expected steps ≥ 1 and an even number of samples ≥ 2, got steps={steps}, samples={samples}")
-    standard = type(vae).prior_distribution is VAE.prior_distribution
     start = posterior_parameters(vae, images) if start is None else start
     start_mean, start_logvar = checked_posterior(vae, images, start)
     shift = keras.Variable(np.zeros((2, *start_mean.shape), vae.variable_dtype))
@@ -98,10 +97,8 @@ def fitted_posteriors(
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([shift_mean, shift_logvar])
             q = _shifted(mean, logvar, shift_mean, shift_logvar)
-            z = objectives.reparameterize(*q, eps)
-            expected = tf.reduce_mean(vae.log_likelihood(x, z), axis=0)
-            kl = objectives.analytic_kl(*q) if standard else tf.reduce_mean(sampled_kl(vae, z, eps, q[1]), axis=0)
-            loss = -tf.reduce_sum(objectives.elbo(expected, kl))
+            expected = tf.reduce_mean(vae.log_likelihood(x, objectives.reparameterize(*q, eps)), axis=0)
+            loss = -tf.reduce_sum(objectives.elbo(expected, objectives.analytic_kl(*q)))
         return tf.stack(tape.gradient(loss, [shift_mean, shift_logvar]))
 
     batches = list(batches_of(len(images), _BATCH))

@@ -94,7 +94,7 @@ def gradient_moments(
     TypeError, ValueError
         If the model cannot use the images, or the repetitions cannot be divided into such groups.
     """
-    seed, groups = amounts.seed(seed), amounts.count(groups, "groups", least=2)
+    seed = amounts.seed(seed)
     size = amounts.count(repetitions, "repetition", least=0) // groups
     if repetitions % groups or size < 4:
         raise ValueError(f"expected repetitions in {groups} equal groups of at least 4, got {repetitions}")

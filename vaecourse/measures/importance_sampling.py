@@ -135,14 +135,6 @@ def importance_bounds(log_weights: np.ndarray, sizes: Iterable[int]) -> dict[int
     return bounds
 
 
-def sampled_kl(vae: VAE, z: tf.Tensor, eps: tf.Tensor, logvar: tf.Tensor) -> tf.Tensor:
-    """Return log q(z|x) − log p(z) of samples z = mean + exp(½ logvar) · eps, `(..., batch)`, for any prior."""
-    if type(vae).prior_distribution is VAE.prior_distribution:
-        return objectives.sampled_kl(z, eps, logvar)
-    log_q = -0.5 * tf.reduce_sum(eps**2 + logvar + math.log(2 * math.pi), axis=-1)
-    return log_q - vae.prior_distribution().log_prob(z)
-
-
 def _drawn(
     vae: VAE,
     images: np.ndarray,
@@ -169,7 +161,7 @@ def _drawn(
             return vae.log_weights(x, eps)
         mean, logvar = q
         z = objectives.reparameterize(mean, logvar, eps)
-        return vae.log_likelihood(x, z) - sampled_kl(vae, z, eps, logvar)
+        return vae.log_likelihood(x, z) - objectives.sampled_kl(z, eps, logvar)
 
     compiled = weights.get_concrete_function()  # calling `weights` in several short estimates would warn of retracing
 
