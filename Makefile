@@ -9,7 +9,7 @@ PARTS ?=
 OPTIONS ?=
 SETTING ?=
 
-# Real MNIST where the project's own machines keep it; everywhere else Keras' cache, or its download.
+# A copy of MNIST beside the repository, if there is one; else Keras' cache, or its download.
 ifneq ($(wildcard ../shared/data/mnist.npz),)
 export VAECOURSE_DATA ?= $(abspath ../shared/data)
 endif
@@ -45,7 +45,7 @@ test: $(READY)  ## Run the unit tests, and every chapter in the quick budget
 test-processors: $(READY)  ## The numerical tests and the chapters as on other processors; or SETTING=sse41, to name one
 	$(BIN)/python -m tools.processors test $(SETTING)
 
-test-lowest: $(READY)  ## Test the module and a chapter with the lowest versions that pyproject.toml admits, in .venv-lowest
+test-lowest: $(READY)  ## Test the module and a chapter with the lowest versions that pyproject.toml admits, in .venv-lowest, by Python 3.11
 	$(BIN)/python -m tools.lowest
 
 execute: $(READY)  ## Execute in full, in place, the chapters that are not current; or CHAPTER=elbo, or CHAPTER=all

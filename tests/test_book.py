@@ -31,7 +31,7 @@ PUBLISHED = re.escape("https://reader.github.io/course/")
 def html(tmp_path_factory):
     """Build the book as `make book` does, from a copy whose address has been set."""
     copied = tmp_path_factory.mktemp("book") / "course"
-    ignored = shutil.ignore_patterns(".venv", "_build", ".git", ".*cache", "output", "__pycache__")
+    ignored = shutil.ignore_patterns(".venv*", "_build", ".git", ".*cache", "output", "__pycache__")
     shutil.copytree(chapters.ROOT, copied, ignore=ignored)
     address.change(ADDRESS, copied)
     command = [str(Path(sys.executable).parent / "jupyter-book"), "build", ".", "--all", "-W", "--keep-going"]

@@ -534,6 +534,35 @@ def test_a_diagnosis_can_be_repeated_and_leaves_the_model_as_it_was(tiny, binary
     assert all(map(np.array_equal, vae.get_weights(), untouched.get_weights()))
 
 
+WITHOUT_ONE_NORMAL_PRIOR = {
+    "LearnedPriorVAE": lambda: models.LearnedPriorVAE(
+        *networks.mlp(2, (8,), classes=10, conditional=True),
+        keras.Sequential([keras.Input((10,)), keras.layers.Dense(4)]),
+    ),
+    "CompletionVAE": lambda: models.CompletionVAE(
+        *networks.mlp(2, (8,), classes=784), networks.mlp(2, (8,))[0], models.given_quadrants(1)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WITHOUT_ONE_NORMAL_PRIOR)
+def test_a_prior_of_each_condition_is_refused(name, binary):
+    with pytest.raises(TypeError, match=f"one normal prior for all images; the prior of a {name} is another"):
+        diagnosis.diagnose(WITHOUT_ONE_NORMAL_PRIOR[name](), binary)
+
+
+def test_pixels_that_depend_on_each_other_are_refused(binary):
+    vae = models.AutoregressiveVAE(*networks.mlp(2, (8,)), models.earlier_pixels())
+    with pytest.raises(TypeError, match="those of AutoregressiveVAE depend on each other"):
+        diagnosis.diagnose(vae, binary)
+
+
+def test_a_sound_flow_is_not_said_to_have_no_kl(binary):
+    report = diagnosis.diagnose(MODELS["FlowVAE"](), binary)
+    assert report.measurements["why it is no KL"] == ""
+    assert report.measurements["loss that no KL explains"] < 0.01
+
+
 # --- a model that is in use meanwhile -------------------------------------------------------------------------------
 
 

@@ -281,6 +281,18 @@ def test_in_mixed_precision_the_noise_keeps_its_digits(binary):
     np.testing.assert_allclose(kl, vae.encode(binary[:N]).log_prob(z) - log_prior(z), atol=1e-2)
 
 
+def test_log_q_in_double_precision(binary):
+    keras.config.set_dtype_policy("float64")
+    try:
+        vae = small()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    mean, logvar = vae.posterior_parameters(binary[:N])
+    z, log_q = vae.sample_and_log_q(mean, logvar, vae.noise(N, step=0))
+    assert log_q.dtype == tf.float64
+    np.testing.assert_allclose(log_q, vae.encode(binary[:N]).log_prob(z), rtol=1e-10)
+
+
 def test_moments_that_no_formula_gives_are_refused(binary):
     with pytest.raises(NotImplementedError):
         small().encode(binary[:2]).mean()

@@ -64,6 +64,18 @@ def test_a_wide_error_is_said_instead_of_a_weight(small_images, monkeypatch):
     assert np.isnan(report.measurements["kl weight"])
 
 
+def test_the_share_of_losses_that_are_not_finite_is_that_of_the_images(small_images):
+    images = small_images[False]
+    model = foreign.build(images)
+
+    def lost(x):
+        return np.where(np.arange(len(x)) % 8 == 0, np.nan, np.broadcast_to(model.loss(x), len(x)))
+
+    report = diagnose(dataclasses.replace(model, loss=lost), images)
+    assert "non-finite loss" in report
+    assert report.measurements["share of non-finite losses"] == 1 / 8
+
+
 def test_held_out_images_show_a_gap(small_images):
     images = small_images[False]
     model = foreign.build(images)

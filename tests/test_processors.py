@@ -69,7 +69,7 @@ def test_the_processor_is_described_in_a_line(monkeypatch, capsys):
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith(processors.model())
     assert line.endswith("oneDNN on" if option == "1" else "oneDNN off")
-    assert f"{len(os.sched_getaffinity(0))} cores" in line
+    assert f"{processors.cores()} cores" in line
 
 
 def test_what_does_not_depend_on_the_processor_is_left_out():

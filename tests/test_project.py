@@ -163,6 +163,19 @@ def test_address_changes_everywhere_and_back(copy):
     assert contents() == before
 
 
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://github.com/You/course", "https://you.github.io/course/"),
+        ("https://github.com/You/you.github.io", "https://you.github.io/"),
+        (f"https://github.com/{address.PLACEHOLDER}/course", ""),
+        ("https://example.org/you/course", ""),
+    ],
+)
+def test_where_the_book_of_a_repository_is_published(url, expected):
+    assert address.published(url) == expected
+
+
 def test_set_up_cell_differs_in_its_first_line_alone():
     placeholder, set_one = (address.set_up_cell(url).splitlines() for url in (address.current(), ELSEWHERE))
     assert set_one[0] == f'REPOSITORY = "{ELSEWHERE}"'

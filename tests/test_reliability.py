@@ -64,6 +64,15 @@ def test_every_table_of_the_page_has_what_was_measured_or_says_that_it_was_not(n
     assert figures.table(name).count("\n") >= 1
 
 
+def test_what_was_measured_in_several_goes_is_listed_with_each(elsewhere):
+    with figures.measuring("flake", "the command") as found:
+        found["earlier"] = [figures.provenance("another", "0123456789ab", 90.0)]
+    rows = [line.split(" | ") for line in figures.table("measured").splitlines()[2:]]
+    assert [row[0] for row in rows] == ["| flake", "| flake"]
+    assert [row[2] for row in rows] == ["`0123456789ab`", f"`{figures.commit()}`"]
+    assert rows[0][3] == "1.5 min"
+
+
 @pytest.mark.parametrize("name", figures.TABLES)
 def test_the_tables_of_what_is_committed_are_whole(name):
     lines = figures.table(name).splitlines()
@@ -198,14 +207,16 @@ def test_rounds_add_up_while_the_sources_are_the_same(monkeypatch):
 
     monkeypatch.setattr(flake, "tested", tested)
     options = argparse.Namespace(tests=[], rounds=2, workers=1, minutes=math.inf)
-    first = flake.measure(options, {}, lambda line: None)
+    first = flake.measure(options, {}, lambda line: None) | {"measured": "on one machine"}
     second = flake.measure(options, first, lambda line: None)
     assert seen == [("sse41", 1), ("avx2", 2), ("plain", 3), ("sse41", 4)]
     assert second["runs"] == {"sse41": 2, "avx2": 1, "plain": 1}
     assert second["failures"] == ["t.py::test_x, avx2, seed 2"]
     assert second["tests"] == 8
+    assert second["earlier"] == ["on one machine"]
     anew = flake.measure(options, second | {"sources": "others"}, lambda line: None)
     assert sum(anew["runs"].values()) == 2
+    assert anew["earlier"] == []
     none = flake.measure(argparse.Namespace(tests=[], rounds=2, workers=2, minutes=-1), {}, lambda line: None)
     assert sum(none["runs"].values()) == 0
 

@@ -102,6 +102,8 @@ def test_what_is_no_data_set_in_files_is_refused(x, y, tmp_path):
     for wrong in ([x, x[:, :14]], [x, x.astype(np.float64)], [x, x[:0]], [(x, y[:3])], [(x, y), x]):
         with pytest.raises(ValueError, match="expected chunks of at least one image, of equal lengths"):
             data.write_shards(wrong, tmp_path / "wrong")
+    with pytest.raises(ValueError, match="images, or images and labels, got 3 arrays in chunk 0"):
+        data.write_shards([(x, y, y)], tmp_path / "wrong")
     with pytest.raises(FileNotFoundError, match=r"has no index\.json"):
         data.stream(tmp_path / "nowhere", 4)
     folder = data.write_shards(chunks(x), tmp_path)

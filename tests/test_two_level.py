@@ -194,6 +194,17 @@ def test_what_cannot_be_is_refused(build, words):
         build()
 
 
+def test_log_q_in_double_precision():
+    keras.config.set_dtype_policy("float64")
+    try:
+        vae, x = small(), pictures()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    z, log_q = vae.sample_and_log_q(*vae.posterior_parameters(x), vae.noise(len(x), 0))
+    assert log_q.dtype == tf.float64
+    np.testing.assert_allclose(log_q, vae.encode(x).log_prob(z), rtol=1e-10)
+
+
 def test_a_diagnosis_is_refused():
     with pytest.raises(TypeError, match="the prior of a TwoLevelVAE is another"):
         diagnose(small(), pictures(100))

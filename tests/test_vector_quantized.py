@@ -115,12 +115,26 @@ def test_what_is_trained_and_saved_comes_back(tmp_path):
         (lambda: models.perplexity(np.array([0.5]), 3), ValueError, "expected integers from 0 to 2"),
         (lambda: models.perplexity(np.array([3]), 3), ValueError, "expected integers from 0 to 2"),
         (lambda: models.vector_mlp(0), ValueError, "at least one"),
+        (lambda: models.vector_mlp(3, 2, ()), ValueError, "at least one layer"),
         (lambda: clinic.diagnose(small(), pictures()), TypeError, "expected a vaecourse.VAE or an OwnModel"),
     ],
 )
 def test_what_cannot_be_is_refused(build, error, words):
     with pytest.raises(error, match=words):
         build()
+
+
+@pytest.mark.half_precision
+def test_in_mixed_precision_the_pixels_keep_their_digits():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        vae = small()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    x = pictures()
+    log_p = vae.decode(vae.codes(x)).log_prob(x)
+    assert log_p.dtype == vae.sample(2).dtype == tf.float32
+    np.testing.assert_allclose(log_p, vae.objective(x, None, vae.noise(len(x), 0))["log_likelihood"], rtol=1e-5)
 
 
 def other() -> keras.Model:

@@ -39,7 +39,10 @@ def current(root: Path = ROOT) -> str:
 def published(url: str) -> str:
     """Return the address of the book that GitHub publishes for a repository; empty if there is none."""
     host, owner, name = urlsplit(url).netloc, *urlsplit(url).path.split("/")[1:]
-    return f"https://{owner.lower()}.github.io/{name}/" if host == "github.com" and owner != PLACEHOLDER else ""
+    if host != "github.com" or owner == PLACEHOLDER:
+        return ""
+    site = f"{owner.lower()}.github.io"
+    return f"https://{site}/" if name.lower() == site else f"https://{site}/{name}/"  # the first is an account's own
 
 
 def set_up_cell(url: str) -> str:

@@ -78,8 +78,6 @@ def why_not_current(chapter: nbformat.NotebookNode) -> str:
         return "it has never run in full"
     if last["code"] != code_digest(chapter):
         return "its cells have changed since"
-    if "modules" not in last:
-        return "modules that it uses have changed since"
     then, now = last["modules"], module_digests(chapter)
     changed = sorted(name for name in then | now if then.get(name) != now.get(name))
     if not changed:
@@ -105,7 +103,7 @@ def time(chapter: nbformat.NotebookNode) -> str:
         return f"{reading}."
     minutes = round(last["seconds"] / 60)
     running = "less than a minute" if last["seconds"] < 60 else f"{minutes} minute{'s' if minutes > 1 else ''}"
-    return f"{reading}, and {running} to run on {last['device'].replace('2 CPU', 'two CPU')}."
+    return f"{reading}, and {running} to run on {re.sub('^2 CPU', 'two CPU', last['device'])}."
 
 
 def set_time(chapter: nbformat.NotebookNode) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from tools import chapters
+from tools import chapters, pdf
 
 FOLDER = chapters.ROOT / "book" / "_static" / "diagrams"
 SCALE = 2  # of pixels to a point of the drawing
@@ -34,7 +34,7 @@ def draw(drawing: Path) -> None:
         page.write_text(f'<body style="margin:0;background:white"><img style="display:block" src="{drawing.as_uri()}">')
         flags = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--allow-file-access-from-files"]
         size = [f"--window-size={width},{height}", f"--force-device-scale-factor={SCALE}", f"--screenshot={shot}"]
-        subprocess.run(["chromium", *flags, *size, page.as_uri()], check=True, capture_output=True, timeout=60)
+        subprocess.run([pdf.browser(), *flags, *size, page.as_uri()], check=True, capture_output=True, timeout=60)
         noted = PngInfo()
         noted.add_text(SOURCE, digest(drawing))
         picture = Image.open(shot).convert("RGB").quantize(COLORS)

@@ -21,7 +21,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from PIL import Image
 
-from tools import chapters
+from tools import chapters, processors
 
 ALL = "all"
 CARD = 640  # pixels of the longer side
@@ -198,7 +198,7 @@ def device() -> str:
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
         return tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
-    return f"{len(os.sched_getaffinity(0))} CPU cores"
+    return f"{processors.cores()} CPU cores"
 
 
 def versions() -> dict[str, str]:

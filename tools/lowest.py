@@ -4,7 +4,6 @@ The dependencies of the module are at their lower bounds.  What builds the book 
 no reader brings it along.
 """
 
-import os
 import subprocess
 import sys
 import tomllib
@@ -14,6 +13,7 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / ".venv-lowest"
+LOWEST_PYTHON = (3, 11)
 CHAPTER = "book/chapters/reparameterization.ipynb"
 TESTS = (  # of what the module takes from its dependencies
     "test_data.py",
@@ -49,16 +49,17 @@ def _lowest(requirement: Requirement) -> str:
 
 def main() -> None:
     """Set the environment up, and run the tests and a chapter in it."""
-    python = FOLDER / ("Scripts" if os.name == "nt" else "bin") / "python"
-    pinned = FOLDER / "lowest.txt"
-    wanted = "\n".join([*lower_bounds(), ""])
-    if not pinned.exists() or pinned.read_text() != wanted:
+    if sys.version_info[:2] != LOWEST_PYTHON:
+        sys.exit("only Python 3.11 has wheels of all lowest versions: rm -r .venv; make test-lowest PYTHON=python3.11")
+    python, made_of = FOLDER / "bin" / "python", FOLDER / "pyproject.toml"
+    wanted = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    if not made_of.exists() or made_of.read_text(encoding="utf-8") != wanted:
         subprocess.run([sys.executable, "-m", "venv", "--clear", FOLDER], check=True)
         bounds = FOLDER / "bounds.txt"
-        bounds.write_text(wanted)
+        bounds.write_text("\n".join([*lower_bounds(), ""]))
         install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         subprocess.run([*install, "--constraint", bounds, "--editable", ".[test]"], cwd=ROOT, check=True)
-        bounds.rename(pinned)
+        made_of.write_text(wanted, encoding="utf-8")
     pytest = [python, "-m", "pytest", "-q", "-m", "not unmutated"]
     subprocess.run([*pytest, *(f"tests/{name}" for name in TESTS)], cwd=ROOT, check=True)
     subprocess.run([*pytest, "--nbval-lax", CHAPTER], cwd=ROOT, check=True)

@@ -70,7 +70,12 @@ def vector_units() -> list[str]:
 def describe() -> str:
     """Describe the processor in a line: model, vector units, cores, and whether TensorFlow computes by oneDNN."""
     units = ", ".join(vector_units()) or "none beyond the baseline"
-    return f"{model()}; vector units of NumPy: {units}; {len(os.sched_getaffinity(0))} cores; oneDNN {onednn()}"
+    return f"{model()}; vector units of NumPy: {units}; {cores()} cores; oneDNN {onednn()}"
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1  # macOS has none
 
 
 def model() -> str:

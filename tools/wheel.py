@@ -15,7 +15,7 @@ from unittest import mock
 
 from hatchling.builders.wheel import WheelBuilder
 
-DATE = str(1577836800)  # hatchling's own: the first day of 2020
+DATE = str(1577836800)  # the first day of 2020; any fixed date would do
 LINE = 120
 WITH = ("vaecourse", "pyproject.toml", "README.md", "LICENSE")  # what the wheel is made from
 

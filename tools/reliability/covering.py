@@ -17,7 +17,8 @@ MOST = 6
 """Files of tests that a mutant is tried on: those that mention its module most.  A test elsewhere may notice more."""
 SECONDS = 600
 """Of processor time for the tests of one mutant; what takes longer does not end."""
-NOT_THESE = (*processors.NO_NUMBERS, "mutations", "mutations_of_conditioning", "mutations_of_truth", "distributed")
+NOT_THESE = (*processors.NO_NUMBERS, "reliability", "security", "mutations", "distributed")
+NOT_THESE += tuple(f"mutations_of_{part}" for part in ("conditioning", "kl", "priors", "rate_distortion", "truth"))
 """Tests without numbers; tests that compare the source with a copy, and would see any change; tests of processes."""
 
 

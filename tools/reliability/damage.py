@@ -52,7 +52,7 @@ def bit_flipped(whole: bytes, arrays: dict[str, Any], draw: random.Random) -> by
 
 
 def zip_bomb(whole: bytes, arrays: dict[str, Any], draw: random.Random) -> bytes:
-    """Return an archive of some megabytes whose member says that it is, and unpacks to, four gigabytes of zeros."""
+    """Return a small archive whose members announce two or four gigabytes each, and unpack to 32 megabytes of zeros."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for name in arrays:
@@ -61,7 +61,7 @@ def zip_bomb(whole: bytes, arrays: dict[str, Any], draw: random.Random) -> bytes
                 np.lib.format.write_array_header_1_0(
                     member, {"descr": "|u1", "fortran_order": False, "shape": (length,)}
                 )
-                for _ in range(32):  # of many more gigabytes that the header announces
+                for _ in range(32):  # of the gigabytes that the header announces
                     member.write(bytes(2**20))
     return file.getvalue()
 

@@ -28,7 +28,7 @@ def measure(options: argparse.Namespace, before: dict[str, Any], say: Callable[[
             Path(folder).chmod(0o755)
             held, tried, notes = check(trainings, Path(folder), draw, number)
         rows.append([what.format(tried), must, f"{held} of {tried}"])
-        failures += [f"{what}: {note}" for note in notes]
+        failures += [f"{rows[-1][0]}: {note}" for note in notes]
         say(" | ".join(rows[-1]) + "".join(f"\n  {note}" for note in notes))
     counts = [tuple(map(int, row[2].split(" of "))) for row in rows]
     return {
@@ -156,7 +156,7 @@ def chapter(trainings: Any, folder: Path, draw: random.Random, number: int) -> O
         cells[1].metadata["tags"] = ["cover"]
         nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
         before = trainings.digest(path)
-        child = trainings.Child(trainings.execute, path, mark, replaced, answer=folder / "answer")
+        child = trainings.Child(trainings.execute, path, replaced, answer=folder / "answer")
         if replaced:
             ended = child.wait(300) == "killed"
         else:

@@ -33,18 +33,18 @@ def read() -> dict[str, Any]:
 def measuring(part: str, command: str) -> Iterator[dict[str, Any]]:
     """Hand out a table for the figures of a part; write it with its provenance, and leave the other parts alone."""
     found: dict[str, Any] = {}
-    start = time.monotonic()
+    sources, start = commit(), time.monotonic()
     yield found
-    found["measured"] = provenance(command, time.monotonic() - start)
+    found["measured"] = provenance(command, sources, time.monotonic() - start)
     text = json.dumps({**read(), part: found}, indent=1, ensure_ascii=False, sort_keys=True)
     PATH.write_text(text + "\n", encoding="utf-8")
 
 
-def provenance(command: str, seconds: float) -> dict[str, Any]:
+def provenance(command: str, sources: str, seconds: float) -> dict[str, Any]:
     """Return when, of which commit, on what, with which versions and by which command something was measured."""
     return {
         "command": command,
-        "commit": commit(),
+        "commit": sources,
         "date": datetime.date.today().isoformat(),
         "processor": processors.describe(),
         "seconds": round(seconds),

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.reliability import covering
-from tools.reliability.figures import cloned, commit, digest_of_sources, earlier
+from tools.reliability.figures import cloned, digest_of_sources, earlier
 
 CORE = (
     *(f"vaecourse/models/{name}.py" for name in ("objectives", "likelihoods", "pixels", "flows", "importance")),
@@ -39,7 +39,7 @@ JUSTIFIED = Path(__file__).with_name("justified.json")
 
 def measure(options: argparse.Namespace, before: dict[str, Any], say: Callable[[str], None]) -> dict[str, Any]:
     """Try a sample of mutants, and add it to those of the same sources and of other seeds."""
-    now, sources = commit(), digest_of_sources()
+    sources = digest_of_sources()
     kept = before.get("mutants", []) if before.get("sources") == sources else []
     end = time.monotonic() + 60 * options.minutes
     with tempfile.TemporaryDirectory() as folder:
@@ -60,7 +60,7 @@ def measure(options: argparse.Namespace, before: dict[str, Any], say: Callable[[
         covering.confirm(copies[0], tried)
     found = summary([*kept, *tried], sum(map(len, sites.values())) if sites else 0)
     added = {"earlier": earlier(before) if kept else [], "seeds": _seeds(before, kept, options.seed)}
-    return {**found, **added, "commit": now, "sources": sources}
+    return {**found, **added, "sources": sources}
 
 
 def summary(mutants: list[dict[str, Any]], population: int) -> dict[str, Any]:

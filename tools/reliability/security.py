@@ -13,7 +13,7 @@ import yaml
 
 from tools.reliability.figures import ROOT
 
-FOLDERS = ("vaecourse", "tools", "benchmarks", "examples")
+FOLDERS = ("vaecourse", "tools", "benchmarks", "examples", "book")
 PROGRAMS = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 READS_CODE = {"pickle", "_pickle", "cPickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}

@@ -144,7 +144,7 @@ def load(origin: str, cache: Path, digest: str) -> str:
     return data.array_digest(list(data.load("mnist")[1:]))
 
 
-def execute(chapter: Path, mark: Path, replaced: bool = False) -> str:
+def execute(chapter: Path, replaced: bool = False) -> str:
     """Execute a chapter as `make execute` does; or be killed in the moment in which it is replaced."""
     from tools import execute
 

@@ -27,7 +27,8 @@ class Objective:
     family : str
         ``"Bernoulli"``, ``"continuous Bernoulli"``, ``"Gaussian"``, ``"Laplace"`` or ``"none of these"``.
     output : str
-        What the decoder's output is: ``"probability"``, ``"logits"``, ``"mean"``, or the mean before its ``"sigmoid"``.
+        What the decoder's output is: ``"probability"``, ``"logits"``, ``"mean"``, the mean before its ``"sigmoid"``,
+        ``"mean of 2x − 1"``, of images in [−1, 1], or what is before the tanh of that, ``"tanh, mean of 2x − 1"``.
     product : float
         What is known of β whatever the scale is: β·2σ² of a Gaussian, β·b of a Laplace, β of the others.
     scale : float

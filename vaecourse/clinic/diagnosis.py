@@ -11,13 +11,19 @@ import tensorflow as tf
 
 from vaecourse.clinic import findings, judging, measuring, strangers
 from vaecourse.clinic.own import OwnModel
-from vaecourse.models import VAE, PriorVAE, TwoLevelVAE
+from vaecourse.models import VAE, AutoregressiveVAE, PriorVAE, TwoLevelVAE
+from vaecourse.models.conditional import LearnedPrior
 
 MOST_IMAGES = 1000
 """How many images are looked at: the time that the mutual information takes grows with the square of their number."""
 
 FEWEST_IMAGES = 100
 """How many images are needed: moments over fewer mean little."""
+
+_INSTEAD = (
+    "See measures.elbo_terms, measures.importance_log_likelihood and, with a PriorVAE, measures.kl_parts; "
+    "or examine a VAE of the same networks"
+)
 
 
 def diagnose(
@@ -52,7 +58,9 @@ def diagnose(
     Raises
     ------
     TypeError
-        If `vae` is neither, or is one whose prior is no normal distribution, or the images are not float arrays.
+        If `vae` is neither; if its prior is not one normal distribution for all images, as that of a `PriorVAE`,
+        `TwoLevelVAE`, `LearnedPriorVAE` or `CompletionVAE`; if its pixels depend on each other, as those of an
+        `AutoregressiveVAE`; if an `OwnModel` is given labels; or if the images are not float arrays.
     ValueError
         If there are too few images, or the model refuses them or the labels.
 
@@ -82,11 +90,15 @@ def diagnose(
             "vaecourse.clinic.own.from_keras(model) takes a keras.Model with encoder, decoder and train_step, and "
             "from_callables(encode, decode, loss) any other"
         )
-    if isinstance(vae, PriorVAE | TwoLevelVAE):
+    if isinstance(vae, AutoregressiveVAE):
         raise TypeError(
-            f"a diagnosis compares the KL of a loss with closed forms to normal priors; the prior of a "
-            f"{type(vae).__name__} is another. See measures.elbo_terms, measures.importance_log_likelihood and, with a "
-            "PriorVAE, measures.kl_parts; or examine a VAE of the same networks"
+            "a diagnosis compares a loss with the likelihood of pixels that, given the latents, are independent; "
+            f"those of {type(vae).__name__} depend on each other. {_INSTEAD}"
+        )
+    if isinstance(vae, LearnedPrior | PriorVAE | TwoLevelVAE):
+        raise TypeError(
+            "a diagnosis compares the KL of a loss with closed forms to one normal prior for all images; the prior of "
+            f"a {type(vae).__name__} is another. {_INSTEAD}"
         )
     images, labels = vae.checked(images), vae.checked_labels(labels)
     _refuse_few(images)

@@ -1,8 +1,8 @@
 """Which gradients arrive: of the reconstruction and of the KL, at the encoder and at the decoder.
 
-Each of the four either flows, or is zero, or has no path, in which case TensorFlow returns None.  The terms are told
-apart without looking into the loss: what still reaches the encoder when the decoder says something constant is the
-KL's, and what goes through the z that the decoder is handed is the reconstruction's.
+Each of :data:`PATHS` either flows, or is zero, or has no path, in which case TensorFlow returns None.  The terms are
+told apart without looking into the loss: what still reaches the encoder when the decoder says something constant is
+the KL's, and what goes through the z that the decoder is handed is the reconstruction's.
 """
 
 from collections.abc import Callable, Sequence

@@ -2,7 +2,8 @@ r"""The weights of a loss of images, where it cannot be asked about parts: by re
 
 The loss of an image is intercept + A · E[energy] + B · KL, if it is a VAE's.  Images, noisy, blended and inverted ones
 vary both; the energy is averaged over own draws of z, the loss over its own.  Which likelihood and which reading of the
-encoder they are is decided by the fit, whose residual must be no larger than the noise of both averages.
+encoder they are is decided by the fit, whose residual must be no larger than two and a half times the noise of both
+averages.
 """
 
 from typing import NamedTuple

@@ -28,7 +28,7 @@ def sampler_reading(sampler: Callable, latent_dim: int) -> SamplerReading:
     ----------
     sampler : callable
         ``sampler(mean, second, eps)``, or ``sampler(mean, second)`` if it draws by itself: then the moments of 40,000
-        draws decide: mean, deviation, kurtosis and correlation, within five to seven of their standard errors.
+        draws decide: mean, deviation, kurtosis and correlation, within five to ten of their standard errors.
     latent_dim : int
 
     Raises

@@ -213,7 +213,8 @@ class _FlowKL:
         self.slope, intercept = line(features, losses)
         self.error = max(unexplained(loss, intercept + self.slope * kl) for kl, loss in regimes)
         self.off = float(np.max(off))
-        self.why = "it is no multiple of log q(z|x) − log p(z), with the log q of sample_and_log_q"
+        no_multiple = "it is no multiple of log q(z|x) − log p(z), with the log q of sample_and_log_q"
+        self.why = "" if self.error < THRESHOLDS.form else no_multiple
 
     def drawn(self) -> tuple[tuple[float, float], float, float, str, bool, tuple[float, float], str]:
         """Return what of :class:`Weighed` is about the sampler and the prior."""

@@ -16,7 +16,7 @@ IMAGE_SHAPE = (28, 28, 1)
 
 _ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 
-# SHA-256 over the shapes and bytes of the four arrays: the same pixels in another zip are the same data.
+# SHA-256 over the shapes, dtypes and bytes of the four arrays: the same pixels in another zip are the same data.
 _DIGESTS = {
     "mnist": "72f393efcb62341c9a05cecb9ecaf56941ec97e3139ad361841a7588a454f51c",
     "fashion_mnist": "61af3f0d17defb9efb5d6392c5e8ad0da3f1b7a6ffcf2710eac3ed89b24d635d",

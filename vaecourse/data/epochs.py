@@ -87,8 +87,8 @@ def binarized_batches(
 
     Raises
     ------
-    ValueError
-        If the images are no grays in [0, 1].
+    TypeError, ValueError
+        If the images are no grays in [0, 1], or the batch size or the seed is none.
     """
     pixels.check_grays(grays)
 

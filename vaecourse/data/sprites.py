@@ -12,7 +12,7 @@ PLACES = 16
 FACTORS = ("shape", "size", "x", "y")
 
 _SIDE = IMAGE_SHAPE[0]
-_FIRST = 6  # column, and row, of the center of the first place: the largest shape reaches five pixels from its center
+_FIRST = 6  # column, and row, of the center of the first place: the largest shape reaches six pixels from its center
 
 
 class Shapes(NamedTuple):

@@ -60,7 +60,10 @@ def write_shards(chunks: Iterable[Any], folder: str | os.PathLike, format: str =
 def _write_chunks(chunks: Iterator[Any], folder: Path, format: str, written: list[Path]) -> dict[str, Any]:
     files, specification = {}, None
     for number, chunk in enumerate(chunks):
-        arrays = dict(zip("xy", chunk if isinstance(chunk, tuple) else (chunk,), strict=False))
+        parts = chunk if isinstance(chunk, tuple) else (chunk,)
+        if len(parts) > 2:
+            raise ValueError(f"expected images, or images and labels, got {len(parts)} arrays in chunk {number}")
+        arrays = dict(zip("xy", parts, strict=False))
         arrays = {name: np.asarray(array) for name, array in arrays.items()}
         found = {name: [list(array.shape[1:]), array.dtype.name] for name, array in arrays.items()}
         specification = specification or found

@@ -94,7 +94,8 @@ def kl_parts(vae: VAE, images: np.ndarray, samples: int = 1, seed: int = 0) -> K
     Returns
     -------
     KLParts
-        Their sum is the mean KL at the same samples.  The standard errors are those of a mean over images.
+        `mutual_information` and `marginal_kl` add up to the mean KL at the same samples.  The standard errors are those
+        of a mean over images.
 
     Raises
     ------

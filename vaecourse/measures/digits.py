@@ -81,8 +81,9 @@ def substitutes(probabilities: np.ndarray, labels: np.ndarray, seed: int = 0) ->
     -------
     dict of arrays `(n, classes)`
         Under ``"its own"`` the probabilities; under ``"another image's"`` those of another image that the classifier
-        takes for the same digit (its own, if there is none); under ``"average"`` their mean over these images; under
-        ``"hardened"`` 1 for the digit of the largest probability; under ``"true digit"`` 1 for the label.
+        takes for the same digit (its own, if there is none); under ``"average"`` the mean over all
+        images that the classifier takes for that digit; under ``"hardened"`` 1 for the digit of the largest
+        probability; under ``"true digit"`` 1 for the label.
 
     Raises
     ------

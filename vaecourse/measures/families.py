@@ -56,7 +56,7 @@ def fitted_family_elbo(
     ------
     TypeError, ValueError
         If the model has a single latent, is told labels or cannot use the images; the family is unknown; there is no
-        step; a number of samples is odd or zero; or the start has another shape.
+        step; `samples` is odd, or one of the two numbers of samples is below two; or the start has another shape.
     """
     known(family, FAMILIES, "family")
     images = checked_without_labels(vae, images)

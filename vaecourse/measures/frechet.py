@@ -31,6 +31,8 @@ def frechet_distance(features_a: np.ndarray, features_b: np.ndarray) -> float:
 
     Raises
     ------
+    TypeError
+        If the features are no real numbers.
     ValueError
         If the features are no such arrays.
 

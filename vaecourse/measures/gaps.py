@@ -51,6 +51,8 @@ def fitted_posteriors(
     Parameters
     ----------
     vae : VAE
+        Whose prior is N(0, I): the KL is that to N(0, I), whatever the model says.  For another prior, see
+        :func:`~vaecourse.measures.fitted_family_elbo`, whose diagonal family is the same.
     images : array `(n, height, width, channels)`
     steps : int
     learning_rate : float

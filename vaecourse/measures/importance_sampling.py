@@ -42,7 +42,8 @@ def log_weights(
     seed : int
         The noise is a function of it, and not of the posterior: two posteriors can be compared on the same noise.
     posterior : (mean, logvar), each `(n, d)`, optional
-        Of a diagonal Gaussian q.  Without it, q is the model's own, with its flow if there is one.
+        Of a diagonal Gaussian q; the prior is taken to be N(0, I) then, whatever that of the model is.  Without it, q
+        is the model's own, with its flow if there is one, and the prior the model's, too.
     progress : bool
         Whether to show a progress bar.
 
@@ -114,9 +115,11 @@ def importance_bounds(log_weights: np.ndarray, sizes: Iterable[int]) -> dict[int
 
     Raises
     ------
+    TypeError
+        If the log-weights are no real numbers.
     ValueError
-        If the log-weights are not of the shape `(samples, n)`, one is NaN or infinite, or a size is not from 1 to the
-        number of samples.
+        If the log-weights are not of the shape `(samples, n)`, one is NaN or +∞ (−∞ is a weight of 0), or a size is not
+        from 1 to the number of samples.
     """
     log_weights = amounts.reals(log_weights, "log-weights")
     if log_weights.ndim != 2:

@@ -171,7 +171,7 @@ def exact_imputation(model: LinearGaussian, x: np.ndarray, observed: np.ndarray)
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If the mask is none.
     """
     x = np.asarray(x, np.float64)

@@ -47,8 +47,10 @@ def weight_diagnosis(log_weights: np.ndarray) -> WeightDiagnosis:
 
     Raises
     ------
+    TypeError
+        If the log-weights are no real numbers.
     ValueError
-        If there are fewer than 25 samples, of which the tail would have fewer than five, or a weight is not finite.
+        If there are fewer than 25 samples, or a weight is not finite.
     """
     log_weights = amounts.reals(log_weights, "log-weights").astype(float)
     if log_weights.ndim != 2 or len(log_weights) < 25 or not np.isfinite(log_weights).all():

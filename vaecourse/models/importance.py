@@ -45,7 +45,7 @@ class ImportanceWeightedVAE(VAE):
     Raises
     ------
     ValueError
-        If the name of the gradient is unknown.
+        If the name of the gradient is unknown, or `kl` or `beta` is given.
 
     Notes
     -----

@@ -49,10 +49,11 @@ class Upsampling(layers.Conv2DTranspose):
 class ToOneChannel(Upsampling):
     """A transposed convolution of 3×3 pixels and stride 1 to a single channel, faster on CPUs than Keras' own.
 
-    Libraries spread the work of a convolution over output channels, and here there is one.  Instead, one matrix product
-    gives every pixel its nine contributions, and nine shifted planes are added up.  Parameters, weights, gradients and
-    results are those of :class:`keras.layers.Conv2DTranspose`, up to rounding.  On a GPU, and in half precision, where
-    it would gain nothing, this is :class:`Upsampling`.
+    It has a bias and no activation, and pads so that the size stays.  Libraries spread the work of a convolution over
+    output channels, and here there is one.  Instead, one matrix product gives every pixel its nine contributions, and
+    nine shifted planes are added up.  Parameters, weights, gradients and results are those of
+    :class:`keras.layers.Conv2DTranspose`, up to rounding.  On a GPU, and in half precision, where it would gain
+    nothing, this is :class:`Upsampling`.
     """
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:

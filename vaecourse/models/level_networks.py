@@ -71,7 +71,8 @@ def vector_mlp(
     ValueError
         If there is no place, vector or hidden layer, or the shape is not one of images.
     """
-    _check((places, vector_dim, *hidden), image_shape)
+    _check(hidden, image_shape)
+    _check((places, vector_dim), image_shape)
     encoder = keras.Sequential([keras.Input(image_shape), layers.Flatten()], name="encoder")
     decoder = keras.Sequential([keras.Input((places, vector_dim)), layers.Flatten()], name="decoder")
     for index, width in enumerate(hidden):

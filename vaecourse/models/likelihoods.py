@@ -89,7 +89,8 @@ class LocationScale(Likelihood):
         A number is fixed.  Learned is one scale for all pixels, or one for each, beginning at a standard deviation of
         ½.  A decoded scale is a function of z, and the decoder has two heads: of its channels, twice those of the
         images, the first half are for the locations, and the second half, h, for the scales: `floor` + c exp(h), with a
-        constant c that makes the standard deviation about ½ at h = 0.
+        constant c that makes the standard deviation about ½ at h = 0.  It is for networks of one's own: a
+        :class:`~vaecourse.models.VAE` refuses a decoder whose channels are not those of the images.
     mean : {"sigmoid", "linear"}
         How the decoder's output becomes the location.
     floor : float

@@ -98,7 +98,10 @@ class LinearGaussian:
         return self.log_likelihood(x, z) + prior.log_prob(z)
 
     def wide_posterior(self, x: np.ndarray, inflation: float = 1.2) -> tfp.distributions.MultivariateNormalTriL:
-        """Return the exact posterior, its covariance multiplied: a proposal whose weights have a finite variance."""
+        """Return the exact posterior, its covariance multiplied by `inflation`.
+
+        As a proposal, its importance weights have a finite variance where the inflation is above ½.
+        """
         if not inflation > 0:
             raise ValueError(f"expected a positive inflation, got {inflation!r}")
         exact = self.posterior(x)

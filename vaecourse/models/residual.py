@@ -45,7 +45,7 @@ def residual_networks(
     seed : int, optional
         Of which the initial weights are a function; otherwise they come from Keras' global generator.
     blocks : int
-        Residual blocks after each change of size, on either side; 0 leaves them out.
+        Residual blocks at half and at a quarter of the size, in the encoder and in the decoder; 0 leaves them out.
     upsampling : {"resize", "transposed"}
         How the decoder doubles a size.  A transposed convolution of 3×3 pixels and stride 2 gives neighboring pixels
         different numbers of terms, and may leave a checkerboard :cite:p:`odena2016`; to repeat every pixel and then to

@@ -120,7 +120,7 @@ class TwoLevelVAE(VAE):
         """Return q(z₂, z₁|x): samples and `log_prob`; mean and variance of z₁ are not known."""
         mean, logvar = self.posterior_parameters(x, y)
         deviation = tf.exp(0.5 * logvar)
-        first = tf.concat([tf.ones(self.top), tf.zeros(self.latent_dim - self.top)], 0)
+        first = tf.cast(tf.range(self.latent_dim) < self.top, mean.dtype)
         scale = tfb.ScaleMatvecDiag(first * deviation + (1 - first))
         below = self._below(lambda top: self._bottom_posterior(mean, logvar, top, False)[:2])
         chain = tfb.Chain([below, tfb.Shift(first * mean), scale])
@@ -133,7 +133,9 @@ class TwoLevelVAE(VAE):
     def sample_and_log_q(self, mean: tf.Tensor, logvar: tf.Tensor, eps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Return the posterior sample of the noise and log q(z₂|x) + log q(z₁|x, z₂)."""
         z, (_, second), _ = self._top_down(mean, logvar, eps, False)
-        log_q = tf.reduce_sum(tfd.Normal(0.0, 1.0).log_prob(eps), -1) - 0.5 * tf.reduce_sum(second, -1)
+        log_q = tf.reduce_sum(tfd.Normal(tf.zeros((), eps.dtype), 1.0).log_prob(eps), -1) - 0.5 * tf.reduce_sum(
+            second, -1
+        )
         return z, log_q - 0.5 * tf.reduce_sum(logvar[..., : self.top], -1)
 
     def sample(self, n: int, seed: int = 0, y: Array | None = None) -> tf.Tensor:

@@ -33,7 +33,7 @@ class VAE(ImageModel):
     decoder : keras.Model
         Maps latents `(batch, d)` to the raw parameters of p(x|z), of the shape of the images.  Any Keras networks of
         these shapes will do; :mod:`vaecourse.models.networks` builds those of the course.
-    likelihood : {"bernoulli", "continuous_bernoulli", "gaussian"} or likelihoods.Likelihood
+    likelihood : {"bernoulli", "continuous_bernoulli", "gaussian", "discretized_logistic"} or likelihoods.Likelihood
         How the decoder's output is turned into p(x|z).
     kl : {"analytic", "monte_carlo"}
         Whether the KL is computed in closed form, or estimated at the z of the likelihood.

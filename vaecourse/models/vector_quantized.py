@@ -129,7 +129,7 @@ class VectorQuantizedVAE(ImageModel):
         self.image_shape = tuple(decoder.output_shape[1:])
         self.places: int = math.prod(code_shape[:-1])
         shape = (entries, code_shape[-1])
-        self.codebook: keras.Variable = self.add_weight(name="codebook", shape=shape, initializer="zeros")
+        self.codebook: keras.Variable = self.add_weight(shape, "zeros", name="codebook", autocast=False)
         drawn = np.random.default_rng(seed).normal(size=(entries, code_shape[-1]))
         self.codebook.assign(drawn / math.sqrt(code_shape[-1]))
         self.supports_jit = False
@@ -150,7 +150,8 @@ class VectorQuantizedVAE(ImageModel):
         codes = np.asarray(codes)
         if codes.dtype.kind not in "iu" or codes.min() < 0 or codes.max() >= self.entries:
             raise ValueError(f"expected integers from 0 to {self.entries - 1}, got {codes.dtype} {codes.ravel()[:5]} …")
-        return self.likelihood.distribution(self.decoder(self._looked_up(tf.constant(codes, tf.int32))))
+        output = self.decoder(self._looked_up(tf.constant(codes, tf.int32)))
+        return self.likelihood.distribution(tf.cast(output, self.variable_dtype))
 
     def objective(self, x: Array, y: Array | None, eps: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
         """Return the loss, the bound and its parts per image, each `(batch,)`; the noise is not used."""

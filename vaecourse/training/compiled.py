@@ -44,7 +44,8 @@ class Compiled(Steps):
         loss, loss_weights, metrics, weighted_metrics : None
         steps_per_execution : int, optional
             How many steps run between two looks at the callbacks.  Without it, :meth:`fit` runs 20 steps, or single
-            ones where a callback listens to batches or the training has fewer than 200 steps.
+            ones where a callback listens to batches, the training has fewer than 200 steps, it runs eagerly or on
+            several replicas, or its data are neither arrays nor a `tf.data.Dataset` and come with a number of steps.
         run_eagerly, jit_compile, auto_scale_loss
             As Keras' own.
 

@@ -85,6 +85,11 @@ class SOAP(keras.optimizers.Optimizer):
     ------
     ValueError
         If one of them has no such value.
+
+    Notes
+    -----
+    The first step of a kernel only finds its bases.  As in Adam, both moments are corrected by the number of all steps,
+    that one included: the authors' program begins to count, and to average gradients, at the second.
     """
 
     def __init__(

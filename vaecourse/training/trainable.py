@@ -58,8 +58,9 @@ class Trainable(Compiled):
         class_weight, sample_weight : None
         steps_per_epoch : int, optional
             An epoch of an array ends with its images at the latest; a warning says so where this asks for more.
-        epochs, verbose, validation_split, shuffle, initial_epoch, validation_steps, validation_batch_size, \
-validation_freq
+        validation_batch_size : int, optional
+            Of arrays; 500 by default.
+        epochs, verbose, validation_split, shuffle, initial_epoch, validation_steps, validation_freq
             As Keras' own.
 
         Raises
