@@ -39,7 +39,7 @@ def elbo(vae: VAE, images: np.ndarray, samples: int = 1, seed: int = 0, labels: 
     """Return the mean over images of the ELBO, log p(x|z) − KL(q(z|x) ‖ p(z)), in nats, with its standard error.
 
     Its mean over the noise is at most log p(x), whatever β the model was trained with; given labels, at most
-    log p(x|y).  Of a :class:`~vaecourse.CompletionVAE` it is a bound on log p(x″|x′), and of a
+    log p(x|y).  Of a :class:`~vaecourse.models.CompletionVAE` it is a bound on log p(x″ | x′), and of a
     :class:`~vaecourse.DigitVAE` without labels it is no bound.  Parameters and errors are those of :func:`elbo_terms`;
     there must be two images at least.
     """
