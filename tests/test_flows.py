@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import policies
 import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -267,11 +268,8 @@ def test_a_saved_model_is_the_same_when_loaded(binary, tmp_path):
 
 @pytest.mark.half_precision
 def test_in_mixed_precision_the_noise_keeps_its_digits(binary):
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
+    with policies.built_in("mixed_bfloat16"):
         vae = small()
-    finally:
-        keras.config.set_dtype_policy("float32")
     eps = vae.noise(N, step=0)
     log_likelihood, kl = vae.terms(binary[:N], eps)
     assert log_likelihood.dtype == kl.dtype == tf.float32
@@ -282,11 +280,8 @@ def test_in_mixed_precision_the_noise_keeps_its_digits(binary):
 
 
 def test_log_q_in_double_precision(binary):
-    keras.config.set_dtype_policy("float64")
-    try:
+    with policies.built_in("float64"):
         vae = small()
-    finally:
-        keras.config.set_dtype_policy("float32")
     mean, logvar = vae.posterior_parameters(binary[:N])
     z, log_q = vae.sample_and_log_q(mean, logvar, vae.noise(N, step=0))
     assert log_q.dtype == tf.float64

@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import policies
 import pytest
 import scipy
 import tensorflow as tf
@@ -628,12 +629,8 @@ def test_a_head_of_scales_is_saved_with_a_network_that_ends_in_its_likelihood(tm
 
 @pytest.mark.half_precision
 def test_in_mixed_precision_gray_levels_are_computed_with_all_digits(grays):
-    before = keras.config.dtype_policy()
-    try:
-        keras.config.set_dtype_policy("mixed_bfloat16")
+    with policies.built_in("mixed_bfloat16"):
         vae = small_vae("discretized_logistic")
-    finally:
-        keras.config.set_dtype_policy(before)
     history = vae.fit(grays, batch_size=50, epochs=2, verbose=0).history["elbo"]
     assert vae.likelihood.weights[0].dtype == "float32"
     assert vae.log_likelihood(grays[:4], np.zeros((4, 2), np.float32)).dtype == tf.float32

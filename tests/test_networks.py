@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import policies
 import pytest
 import tensorflow as tf
 
@@ -107,11 +108,8 @@ def test_the_decoder_of_the_convolutional_networks_has_these_layers_and_survives
 @pytest.mark.half_precision
 @builders
 def test_in_mixed_precision_means_and_log_variances_are_not_rounded(builder):
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
+    with policies.built_in("mixed_bfloat16"):
         encoder, _ = builder(2, seed=0, **SMALL[builder])
-    finally:
-        keras.config.set_dtype_policy("float32")
     output = encoder(tf.random.stateless_uniform((4, 28, 28, 1), (0, 0)))
     assert "bfloat16" in {layer.compute_dtype for layer in encoder.layers}
     assert output.dtype == tf.float32

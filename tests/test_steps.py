@@ -4,6 +4,7 @@ import itertools
 
 import keras
 import numpy as np
+import policies
 import pytest
 import tensorflow as tf
 
@@ -116,12 +117,8 @@ def test_the_terms_have_names(tiny, binary):
 
 
 def test_a_layer_in_full_precision_has_that_of_the_weights():
-    before = keras.config.dtype_policy()
-    try:
-        keras.config.set_dtype_policy("mixed_bfloat16")
+    with policies.built_in("mixed_bfloat16"):
         assert layers.full_precision() == {"dtype": "float32"}
-    finally:
-        keras.config.set_dtype_policy(before)
 
 
 def test_grays_are_floats_between_0_and_1():

@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import policies
 import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -195,11 +196,8 @@ def test_what_cannot_be_is_refused(build, words):
 
 
 def test_log_q_in_double_precision():
-    keras.config.set_dtype_policy("float64")
-    try:
+    with policies.built_in("float64"):
         vae, x = small(), pictures()
-    finally:
-        keras.config.set_dtype_policy("float32")
     z, log_q = vae.sample_and_log_q(*vae.posterior_parameters(x), vae.noise(len(x), 0))
     assert log_q.dtype == tf.float64
     np.testing.assert_allclose(log_q, vae.encode(x).log_prob(z), rtol=1e-10)

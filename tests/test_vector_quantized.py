@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import policies
 import pytest
 import tensorflow as tf
 
@@ -126,11 +127,8 @@ def test_what_cannot_be_is_refused(build, error, words):
 
 @pytest.mark.half_precision
 def test_in_mixed_precision_the_pixels_keep_their_digits():
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
+    with policies.built_in("mixed_bfloat16"):
         vae = small()
-    finally:
-        keras.config.set_dtype_policy("float32")
     x = pictures()
     log_p = vae.decode(vae.codes(x)).log_prob(x)
     assert log_p.dtype == vae.sample(2).dtype == tf.float32
