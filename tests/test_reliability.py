@@ -66,7 +66,9 @@ def test_every_table_of_the_page_has_what_was_measured_or_says_that_it_was_not(n
 
 def test_what_was_measured_in_several_goes_is_listed_with_each(elsewhere):
     with figures.measuring("flake", "the command") as found:
+        found |= {"runs": {"avx2": 20}, "tests": 3, "failures": []}
         found["earlier"] = [figures.provenance("another", "0123456789ab", 90.0)]
+    assert "| `another`, then `the command` |" in figures.table("all")
     rows = [line.split(" | ") for line in figures.table("measured").splitlines()[2:]]
     assert [row[0] for row in rows] == ["| flake", "| flake"]
     assert [row[2] for row in rows] == ["`0123456789ab`", f"`{figures.commit()}`"]

@@ -108,13 +108,13 @@ def _versions() -> dict[str, str]:
 
 
 def of_all(figures: dict[str, Any]) -> str:
-    """Return the table of all parts: what was asked for, what came out, and by which command."""
+    """Return the table of all parts: what was asked for, what came out, and by which commands."""
     rows = [
         (
             title,
             asked,
             summary(figures[part]) if part in figures else NOT_MEASURED,
-            f"`{figures[part]['measured']['command']}`" if part in figures else "",
+            ", then ".join(f"`{place['command']}`" for place in earlier(figures.get(part, {}))),
         )
         for part, (title, asked, summary) in SUMMARIES.items()
     ]
