@@ -190,9 +190,7 @@ class FlowVAE(VAE):
         """Return the sample of the noise, which the flow has moved, and log q: the stretching taken off."""
         flowed, log_det = self._flowed(mean, logvar, eps)
         z = objectives.reparameterize(mean, logvar, flowed)
-        return z, tf.reduce_sum(
-            tfd.Normal(tf.zeros((), eps.dtype), 1.0).log_prob(eps) - 0.5 * logvar, axis=-1
-        ) - log_det
+        return z, self.prior_distribution().log_prob(eps) - 0.5 * tf.reduce_sum(logvar, axis=-1) - log_det
 
     def reconstruct(
         self, x: Array, eps: Array | None = None, y: Array | None = None, training: bool = False

@@ -133,9 +133,7 @@ class TwoLevelVAE(VAE):
     def sample_and_log_q(self, mean: tf.Tensor, logvar: tf.Tensor, eps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Return the posterior sample of the noise and log q(z₂|x) + log q(z₁|x, z₂)."""
         z, (_, second), _ = self._top_down(mean, logvar, eps, False)
-        log_q = tf.reduce_sum(tfd.Normal(tf.zeros((), eps.dtype), 1.0).log_prob(eps), -1) - 0.5 * tf.reduce_sum(
-            second, -1
-        )
+        log_q = self._standard_normal().log_prob(eps) - 0.5 * tf.reduce_sum(second, -1)
         return z, log_q - 0.5 * tf.reduce_sum(logvar[..., : self.top], -1)
 
     def sample(self, n: int, seed: int = 0, y: Array | None = None) -> tf.Tensor:
